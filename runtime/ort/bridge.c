@@ -18,8 +18,8 @@ struct OrtApiBase {
   const char *(*GetVersionString)(void);
 };
 
-const char *gw_base_version(OrtApiBase *base) { return base == NULL ? NULL : base->GetVersionString(); }
-const OrtApi *gw_base_api(OrtApiBase *base, uint32_t version) { return base == NULL ? NULL : base->GetApi(version); }
+const char *gw_base_version(OrtApiBase *base) { return base->GetVersionString(); }
+const OrtApi *gw_base_api(OrtApiBase *base, uint32_t version) { return base->GetApi(version); }
 
 const char *gw_status_message(const OrtApi *api, const OrtStatus *status) { return CALL(api, GetErrorMessage)(status); }
 void gw_status_release(const OrtApi *api, OrtStatus *status) { CALL(api, ReleaseStatus)(status); }

@@ -5,6 +5,7 @@ package ort
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -97,20 +98,20 @@ func realPath(path string) (string, error) {
 
 // initialise lets the wrapper open the library and takes the function table from it. Log lines and telemetry are off.
 func initialise(lib Library, base *C.OrtApiBase) (*Env, error) {
+	api := C.gw_base_api(base, pinned.HeaderAPIVersion)
+	if api == nil {
+		return nil, fmt.Errorf("it does not offer API version %d; %s", pinned.HeaderAPIVersion, pinned.Remedy)
+	}
 	yalue.SetSharedLibraryPath(lib.Path)
 	if err := yalue.InitializeEnvironment(yalue.WithLogLevelFatal()); err != nil {
 		return nil, err
 	}
 	if err := yalue.DisableTelemetry(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, yalue.DestroyEnvironment())
 	}
 	memory, err := yalue.GetMemoryInfo()
 	if err != nil {
-		return nil, err
-	}
-	api := C.gw_base_api(base, pinned.HeaderAPIVersion)
-	if api == nil {
-		return nil, fmt.Errorf("it does not offer API version %d", pinned.HeaderAPIVersion)
+		return nil, errors.Join(err, yalue.DestroyEnvironment())
 	}
 	return &Env{library: lib, api: api, memory: (*C.OrtMemoryInfo)(unsafe.Pointer(memory))}, nil
 }

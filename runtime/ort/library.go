@@ -41,7 +41,7 @@ func (e *VersionError) Error() string {
 // The first library found is the one: if it can't be used the error says why, naming path and version, and no later
 // place is tried, so that a wrong setting is never papered over.
 func FindLibrary(explicit string) (Library, error) {
-	path, source, err := locate(explicit)
+	path, source, err := locate(explicit, os.Getenv(pinned.LibraryEnv), places())
 	if err != nil {
 		return Library{}, err
 	}
@@ -57,12 +57,11 @@ func FindLibrary(explicit string) (Library, error) {
 	return lib, nil
 }
 
-// locate returns the first existing candidate and the place it came from.
-func locate(explicit string) (path, source string, err error) {
+// locate returns the first existing candidate and the place it came from: a path from the command line, one from the
+// environment, the folders to search.
+func locate(explicit, environment string, folders []place) (path, source string, err error) {
 	var looked []string
-	for _, named := range []struct{ source, path string }{
-		{"--ort-lib", explicit}, {pinned.LibraryEnv, os.Getenv(pinned.LibraryEnv)},
-	} {
+	for _, named := range []struct{ source, path string }{{"--ort-lib", explicit}, {pinned.LibraryEnv, environment}} {
 		if named.path == "" {
 			looked = append(looked, named.source+" (not set)")
 			continue
@@ -73,7 +72,7 @@ func locate(explicit string) (path, source string, err error) {
 		}
 		return path, named.source, nil
 	}
-	for _, place := range places() {
+	for _, place := range folders {
 		looked = append(looked, place.dir)
 		path, err := inFolder(place.dir)
 		if err == nil {
@@ -134,11 +133,14 @@ func inFolder(dir string) (string, error) {
 	return "", fs.ErrNotExist
 }
 
-// usable checks the version text of the library at path against the header's API version.
+// usable checks the version text of the library at path against the header's API version: 1.N offers the API versions
+// up to N, and what comes after 1 is taken to offer them too (Open asks it).
 func usable(path, version string) error {
 	parts := strings.SplitN(version, ".", 3)
-	if len(parts) >= 2 && parts[0] == "1" {
-		if minor, err := strconv.Atoi(parts[1]); err == nil && minor >= pinned.HeaderAPIVersion {
+	if len(parts) >= 2 {
+		major, err1 := strconv.Atoi(parts[0])
+		minor, err2 := strconv.Atoi(parts[1])
+		if err1 == nil && err2 == nil && (major > 1 || major == 1 && minor >= pinned.HeaderAPIVersion) {
 			return nil
 		}
 	}

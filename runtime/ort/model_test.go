@@ -88,7 +88,7 @@ func tensorType(dtype DType, shape *onnxpb.TensorShapeProto) *onnxpb.TypeProto {
 // node is an operator; inputs and outputs are separated by spaces.
 func node(op, inputs, outputs string, attrs ...*onnxpb.AttributeProto) *onnxpb.NodeProto {
 	return &onnxpb.NodeProto{
-		Name: proto.String("n_" + op), OpType: proto.String(op),
+		Name: proto.String(op + "/" + outputs), OpType: proto.String(op),
 		Input: strings.Fields(inputs), Output: strings.Fields(outputs), Attribute: attrs,
 	}
 }

@@ -9,8 +9,8 @@ package ort
 #include <string.h>
 #include "bridge.h"
 
-// Loads the library and returns what OrtGetApiBase of it gives, or NULL with a malloc'ed message. dlerror's text is only
-// valid on the thread that failed, so it is fetched here.
+// Loads the library and returns what its OrtGetApiBase gives, NULL if it has no such function. If it can't be loaded,
+// message is the loader's, malloc'ed: dlerror's text is only valid on the thread that failed, so it is fetched here.
 static OrtApiBase *gw_load(const char *path, char **message) {
   OrtApiBase *(*get)(void);
   void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
@@ -21,7 +21,6 @@ static OrtApiBase *gw_load(const char *path, char **message) {
   *(void **)&get = dlsym(handle, "OrtGetApiBase");
   if (get == NULL) {
     dlclose(handle);
-    *message = strdup("it has no function OrtGetApiBase");
     return NULL;
   }
   return get();
@@ -43,7 +42,10 @@ func loadBase(path string) (*C.OrtApiBase, string, error) {
 	base := C.gw_load(cPath, &message)
 	if message != nil {
 		defer C.free(unsafe.Pointer(message))
-		return nil, "", fmt.Errorf("%s is no onnxruntime library: %s", path, C.GoString(message))
+		return nil, "", fmt.Errorf("can't load the library %s: %s", path, oneLine(C.GoString(message)))
+	}
+	if base == nil {
+		return nil, "", fmt.Errorf("%s is no onnxruntime library: it has no function OrtGetApiBase", path)
 	}
 	version := C.gw_base_version(base)
 	if version == nil {
