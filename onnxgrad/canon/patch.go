@@ -1,0 +1,115 @@
+package canon
+
+import (
+	"fmt"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
+)
+
+// linearizePatches turns a convolution whose kernel equals its stride, without
+// padding, dilation or groups (the patch embedding of a vision transformer),
+// into the linear map over patches that it is:
+//
+//	[B,C,H,W] → [B,C,h,kh,w,kw] → [B,h,w,C,kh,kw] → [B,h·w,C·kh·kw] · Wᵀ + b → [B,O,h,w]
+func linearizePatches(c *Graph) error {
+	found := false
+	for _, n := range c.Nodes {
+		found = found || n.Is("Conv")
+	}
+	if !found {
+		return nil
+	}
+	values, err := c.values()
+	if err != nil {
+		return err
+	}
+	var out []*ir.Node
+	for _, n := range c.Nodes {
+		if p, ok := patchOf(n, c, values.Of(n.Input(0))); ok {
+			out = append(out, p.nodes(c, n)...)
+		} else {
+			out = append(out, n)
+		}
+	}
+	c.Nodes = out
+	return nil
+}
+
+// A patch is a convolution with kernel = stride.
+type patch struct {
+	outputs, channels int64
+	kernel, grid      []int64
+}
+
+// patchOf recognises the convolution and divides its input, whose shape is x,
+// into a grid; extents must be constant and divide exactly.
+func patchOf(n *ir.Node, c *Graph, x infer.Info) (*patch, bool) {
+	w, ok := c.Inits[n.Input(1)]
+	if !n.Is("Conv") || !ok || len(w.Dims) < 3 || !x.Ranked || x.Rank() != len(w.Dims) || n.Int("group", 1) != 1 {
+		return nil, false
+	}
+	if auto := n.Str("auto_pad", "NOTSET"); auto != "NOTSET" && auto != "VALID" || !all(n, "pads", 0) || !all(n, "dilations", 1) {
+		return nil, false
+	}
+	p := &patch{outputs: w.Dims[0], channels: w.Dims[1], kernel: w.Dims[2:]}
+	strides, hasStrides := n.Ints("strides")
+	for i, k := range p.kernel {
+		stride := int64(1)
+		if hasStrides && i < len(strides) {
+			stride = strides[i]
+		}
+		extent, isConst := x.Shape[2+i].Const()
+		if stride != k || !isConst || k == 0 || extent%k != 0 {
+			return nil, false
+		}
+		p.grid = append(p.grid, extent/k)
+	}
+	return p, true
+}
+
+func all(n *ir.Node, attr string, want int64) bool {
+	v, _ := n.Ints(attr)
+	for _, x := range v {
+		if x != want {
+			return false
+		}
+	}
+	return true
+}
+
+// nodes emits the replacement of n.
+func (p *patch) nodes(c *Graph, n *ir.Node) []*ir.Node {
+	var out []*ir.Node
+	emit := func(op, suffix string, attrs ir.Attrs, inputs ...string) string {
+		name := c.FreshName(n.Name + "/" + suffix)
+		out = append(out, &ir.Node{Name: name, Op: op, Inputs: inputs, Outputs: []string{name}, Attrs: attrs})
+		return name
+	}
+	u := &upgrader{Graph: c}
+	shape := func(suffix string, dims ...int64) string { return u.constant(n.Name+"/"+suffix, dims) }
+
+	split, perm, tail := []int64{0, p.channels}, []int64{0}, []int64{1}
+	width, cells := p.channels, int64(1)
+	for i, k := range p.kernel {
+		split = append(split, p.grid[i], k)
+		perm, tail = append(perm, int64(2+2*i)), append(tail, int64(3+2*i))
+		width, cells = width*k, cells*p.grid[i]
+	}
+	x := emit("Reshape", "cells", ir.Attrs{}, n.Input(0), shape("cells_shape", split...))
+	x = emit("Transpose", "patches", ir.Attrs{"perm": append(perm, tail...)}, x)
+	x = emit("Reshape", "rows", ir.Attrs{}, x, shape("rows_shape", 0, cells, width))
+	w := emit("Reshape", "matrix", ir.Attrs{}, n.Input(1), shape("matrix_shape", p.outputs, width))
+	w = emit("Transpose", "matrix_t", ir.Attrs{"perm": []int64{1, 0}}, w)
+	y := emit("MatMul", "product", ir.Attrs{}, x, w)
+	if n.Input(2) != "" {
+		y = emit("Add", "biased", ir.Attrs{}, y, n.Input(2))
+	}
+	y = emit("Transpose", "channels_first", ir.Attrs{"perm": []int64{0, 2, 1}}, y)
+	target := append([]int64{0, p.outputs}, p.grid...)
+	out = append(out, &ir.Node{
+		Name: fmt.Sprintf("%s/grid", n.Name), Op: "Reshape", Attrs: ir.Attrs{},
+		Inputs: []string{y, shape("grid_shape", target...)}, Outputs: n.Outputs,
+	})
+	return out
+}

@@ -1,0 +1,203 @@
+package ir
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/onnxpb"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
+)
+
+// irVersionOf gives the IR version that introduced each opset; a file must not
+// claim less.
+var irVersionOf = map[int64]int64{18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+
+// maxInline is the weight size from which Save stores weights beside the model.
+const maxInline = 1800 << 20
+
+// Marshal returns the graph as an ONNX file with all weights inside.
+func (g *Graph) Marshal() ([]byte, error) {
+	pb, err := g.proto(nil)
+	if err != nil {
+		return nil, err
+	}
+	return proto.MarshalOptions{Deterministic: true}.Marshal(pb)
+}
+
+// Save writes the graph to path; weights of more than maxInline bytes together
+// go to path + ".data". Files are replaced whole or not at all.
+func (g *Graph) Save(path string) error {
+	var layout *dataLayout
+	if g.weightBytes() > maxInline {
+		var err error
+		if layout, err = g.layOut(filepath.Base(path) + ".data"); err != nil {
+			return err
+		}
+		if err := layout.write(filepath.Join(filepath.Dir(path), layout.location)); err != nil {
+			return err
+		}
+	}
+	pb, err := g.proto(layout)
+	if err != nil {
+		return err
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(pb)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", path, err)
+	}
+	return durable.WriteBytes(path, 0o644, data)
+}
+
+func (g *Graph) weightBytes() int64 {
+	var sum int64
+	for _, t := range g.Inits {
+		n, _ := t.DType.bytesFor(t.Len())
+		sum += n
+	}
+	return sum
+}
+
+// A dataLayout places the large initializers in one external file.
+type dataLayout struct {
+	location string
+	tensors  []*Tensor
+	offset   map[string]int64
+}
+
+// layOut gives every initializer of 1 KiB or more a place, aligned to 4 KiB so
+// that the runtime can map it.
+func (g *Graph) layOut(location string) (*dataLayout, error) {
+	const alignment, smallest = 4096, 1024
+	l := &dataLayout{location: location, offset: map[string]int64{}}
+	var end int64
+	for _, name := range g.InitOrder {
+		t := g.Inits[name]
+		n, err := t.DType.bytesFor(t.Len())
+		if err != nil || n < smallest {
+			continue
+		}
+		end = (end + alignment - 1) / alignment * alignment
+		l.offset[name] = end
+		l.tensors = append(l.tensors, t)
+		end += n
+	}
+	return l, nil
+}
+
+func (l *dataLayout) write(path string) error {
+	return durable.WriteFile(path, 0o644, func(w io.Writer) error {
+		f, ok := w.(io.WriterAt)
+		if !ok {
+			return os.ErrInvalid
+		}
+		for _, t := range l.tensors {
+			b, err := t.Bytes()
+			if err != nil {
+				return err
+			}
+			if _, err := f.WriteAt(b, l.offset[t.Name]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (g *Graph) proto(layout *dataLayout) (*onnxpb.ModelProto, error) {
+	ir, ok := irVersionOf[g.Opset[""]]
+	if !ok {
+		return nil, fmt.Errorf("%w: can't write opset %d", ErrUnsupported, g.Opset[""])
+	}
+	gp := &onnxpb.GraphProto{Name: proto.String(g.Name)}
+	for _, n := range g.Nodes {
+		np, err := n.proto()
+		if err != nil {
+			return nil, err
+		}
+		gp.Node = append(gp.Node, np)
+	}
+	for _, name := range g.InitOrder {
+		tp, err := g.initProto(g.Inits[name], layout)
+		if err != nil {
+			return nil, err
+		}
+		gp.Initializer = append(gp.Initializer, tp)
+		if g.Overridable[name] {
+			gp.Input = append(gp.Input, tensorInfo(g.Inits[name]).proto())
+		}
+	}
+	for _, v := range slices.Backward(g.Inputs) {
+		gp.Input = slices.Insert(gp.Input, 0, v.proto())
+	}
+	for _, v := range g.Outputs {
+		gp.Output = append(gp.Output, v.proto())
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.ValueInfos)) {
+		gp.ValueInfo = append(gp.ValueInfo, g.ValueInfos[name].proto())
+	}
+	m := &onnxpb.ModelProto{IrVersion: proto.Int64(ir), ProducerName: proto.String("ghostwriter"), Graph: gp}
+	for _, d := range slices.Sorted(maps.Keys(g.Opset)) {
+		m.OpsetImport = append(m.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: proto.String(d), Version: proto.Int64(g.Opset[d])})
+	}
+	for _, k := range slices.Sorted(maps.Keys(g.Metadata)) {
+		m.MetadataProps = append(m.MetadataProps, &onnxpb.StringStringEntryProto{Key: proto.String(k), Value: proto.String(g.Metadata[k])})
+	}
+	return m, nil
+}
+
+func (g *Graph) initProto(t *Tensor, layout *dataLayout) (*onnxpb.TensorProto, error) {
+	if layout == nil {
+		return t.proto()
+	}
+	offset, placed := layout.offset[t.Name]
+	if !placed {
+		return t.proto()
+	}
+	n, err := t.DType.bytesFor(t.Len())
+	if err != nil {
+		return nil, err
+	}
+	entry := func(k, v string) *onnxpb.StringStringEntryProto {
+		return &onnxpb.StringStringEntryProto{Key: proto.String(k), Value: proto.String(v)}
+	}
+	return &onnxpb.TensorProto{
+		Name: proto.String(t.Name), DataType: proto.Int32(int32(t.DType)), Dims: t.Dims,
+		DataLocation: onnxpb.TensorProto_EXTERNAL.Enum(),
+		ExternalData: []*onnxpb.StringStringEntryProto{
+			entry("location", layout.location), entry("offset", strconv.FormatInt(offset, 10)), entry("length", strconv.FormatInt(n, 10)),
+		},
+	}, nil
+}
+
+func tensorInfo(t *Tensor) *ValueInfo {
+	v := &ValueInfo{Name: t.Name, DType: t.DType, Dims: []DeclaredDim{}}
+	for _, d := range t.Dims {
+		v.Dims = append(v.Dims, DeclaredDim{Value: d})
+	}
+	return v
+}
+
+func (v *ValueInfo) proto() *onnxpb.ValueInfoProto {
+	tt := &onnxpb.TypeProto_Tensor{ElemType: proto.Int32(int32(v.DType))}
+	if v.Dims != nil {
+		tt.Shape = &onnxpb.TensorShapeProto{}
+		for _, d := range v.Dims {
+			dim := &onnxpb.TensorShapeProto_Dimension{}
+			switch {
+			case d.Param != "":
+				dim.Value = &onnxpb.TensorShapeProto_Dimension_DimParam{DimParam: d.Param}
+			case d.Value >= 0:
+				dim.Value = &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: d.Value}
+			}
+			tt.Shape.Dim = append(tt.Shape.Dim, dim)
+		}
+	}
+	return &onnxpb.ValueInfoProto{Name: proto.String(v.Name), Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: tt}}}
+}

@@ -1,0 +1,297 @@
+package infer
+
+import (
+	"slices"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/sym"
+)
+
+// contentRules compute the elements of short integer tensors: the arithmetic
+// that exporters do on shapes. A rule returns nil where it can't say.
+var contentRules = map[string]func(*call) []sym.Dim{
+	"Shape": func(c *call) []sym.Dim { return ranked(c.in(0), func(x Info) []sym.Dim { return shapeSlice(c, x) }) },
+	"Size": func(c *call) []sym.Dim {
+		return ranked(c.in(0), func(x Info) []sym.Dim { return []sym.Dim{sym.Product(x.Shape...)} })
+	},
+	"Identity": firstContent, "Squeeze": firstContent, "Unsqueeze": firstContent, "Reshape": firstContent, "Flatten": firstContent,
+	"Cast": castContent, "Floor": firstContent, "Ceil": firstContent, "Round": firstContent,
+	"Neg": func(c *call) []sym.Dim {
+		return each(c.in(0).Content, func(d sym.Dim) sym.Dim { return sym.Mul(d, sym.Const(-1)) })
+	},
+	"Add": binary(sym.Add), "Sub": binary(sym.Sub), "Mul": binary(sym.Mul), "Min": binary(sym.Min), "Max": binary(sym.Max),
+	"Mod": binary(sym.Mod), "Div": divContent,
+	"Gather": gatherContent, "Slice": sliceContent, "Concat": concatContent, "Expand": expandContent,
+	"ConstantOfShape": fillContent, "ReduceProd": reduceContent(sym.Const(1), sym.Mul), "ReduceSum": reduceContent(sym.Const(0), sym.Add),
+	"Equal": equalContent, "Where": whereContent, "Range": rangeContent,
+}
+
+func ranked(x Info, f func(Info) []sym.Dim) []sym.Dim {
+	if !x.Ranked {
+		return nil
+	}
+	return nonNil(f(x))
+}
+
+func nonNil(d []sym.Dim) []sym.Dim {
+	if d == nil {
+		return []sym.Dim{}
+	}
+	return d
+}
+
+func firstContent(c *call) []sym.Dim { return c.in(0).Content }
+
+// castContent keeps elements through integer and floating types: shapes taken
+// through float and back. A cast to bool maps constants to 0 and 1.
+func castContent(c *call) []sym.Dim {
+	in := c.in(0).Content
+	if ir.DType(c.node.Int("to", 1)) != ir.Bool {
+		return in
+	}
+	ints, ok := c.in(0).Ints()
+	if !ok {
+		return nil
+	}
+	for i, n := range ints {
+		if n != 0 {
+			ints[i] = 1
+		}
+	}
+	return constants(ints)
+}
+
+func each(in []sym.Dim, f func(sym.Dim) sym.Dim) []sym.Dim {
+	if in == nil {
+		return nil
+	}
+	out := make([]sym.Dim, len(in))
+	for i, d := range in {
+		out[i] = f(d)
+	}
+	return out
+}
+
+// pair aligns two contents of equal length, or one of length 1.
+func pair(c *call) (a, b []sym.Dim) {
+	a, b = c.in(0).Content, c.in(1).Content
+	if a == nil || b == nil || len(c.node.Inputs) != 2 {
+		return nil, nil
+	}
+	if len(a) == 1 && len(b) > 1 {
+		a = slices.Repeat(a, len(b))
+	}
+	if len(b) == 1 && len(a) > 1 {
+		b = slices.Repeat(b, len(a))
+	}
+	if len(a) != len(b) {
+		return nil, nil
+	}
+	return a, b
+}
+
+func binary(f func(a, b sym.Dim) sym.Dim) func(*call) []sym.Dim {
+	return func(c *call) []sym.Dim {
+		a, b := pair(c)
+		if a == nil {
+			return nil
+		}
+		out := make([]sym.Dim, len(a))
+		for i := range a {
+			out[i] = f(a[i], b[i])
+		}
+		return out
+	}
+}
+
+// divContent: integer division truncates; a floating quotient is content only
+// when it is exact.
+func divContent(c *call) []sym.Dim {
+	a, b := pair(c)
+	if a == nil {
+		return nil
+	}
+	out := make([]sym.Dim, len(a))
+	for i := range a {
+		q, ok := sym.DivExact(a[i], b[i])
+		if !ok {
+			x, okx := a[i].Const()
+			if !c.in(0).DType.IsInt() || okx && x < 0 || b[i].Is(0) {
+				return nil
+			}
+			q = sym.FloorDiv(a[i], b[i])
+		}
+		out[i] = q
+	}
+	return out
+}
+
+func gatherContent(c *call) []sym.Dim {
+	data := c.in(0).Content
+	idx, ok := c.in(1).Ints()
+	if data == nil || !ok || c.in(0).Rank() != 1 {
+		return nil
+	}
+	out := make([]sym.Dim, len(idx))
+	for i, k := range idx {
+		if k < 0 {
+			k += int64(len(data))
+		}
+		if k < 0 || k >= int64(len(data)) {
+			return nil
+		}
+		out[i] = data[k]
+	}
+	return out
+}
+
+func sliceContent(c *call) []sym.Dim {
+	data := c.in(0).Content
+	spec, ok := c.sliceSpec(1)
+	if data == nil || !ok || len(spec) != 1 || spec[0].step == 0 {
+		return nil
+	}
+	a, oka := spec[0].start.Const()
+	b, okb := spec[0].end.Const()
+	if !oka || !okb {
+		return nil
+	}
+	start, end := sliceBounds(int64(len(data)), a, b, spec[0].step)
+	out := []sym.Dim{}
+	for i := start; spec[0].step > 0 && i < end || spec[0].step < 0 && i > end; i += spec[0].step {
+		out = append(out, data[i])
+	}
+	return out
+}
+
+func concatContent(c *call) []sym.Dim {
+	out := []sym.Dim{}
+	for i := range c.node.Inputs {
+		part := c.in(i).Content
+		if part == nil {
+			return nil
+		}
+		out = append(out, part...)
+	}
+	return out
+}
+
+func expandContent(c *call) []sym.Dim {
+	target, ok := c.in(1).Ints()
+	x := c.in(0).Content
+	if !ok || len(target) != 1 || len(x) != 1 || target[0] < 1 || target[0] > maxContent {
+		return nil
+	}
+	return slices.Repeat(x, int(target[0]))
+}
+
+func fillContent(c *call) []sym.Dim {
+	target, ok := c.in(0).Ints()
+	if !ok || len(target) > 1 || len(target) == 1 && (target[0] < 0 || target[0] > maxContent) {
+		return nil
+	}
+	n := 1
+	if len(target) == 1 {
+		n = int(target[0])
+	}
+	value := sym.Const(0)
+	if t, has := c.node.Attrs["value"].(*ir.Tensor); has {
+		info := OfTensor(t)
+		if len(info.Content) != 1 {
+			return nil
+		}
+		value = info.Content[0]
+	}
+	return slices.Repeat([]sym.Dim{value}, n)
+}
+
+func reduceContent(unit sym.Dim, f func(a, b sym.Dim) sym.Dim) func(*call) []sym.Dim {
+	return func(c *call) []sym.Dim {
+		x := c.in(0)
+		if x.Content == nil || x.Rank() != 1 {
+			return nil
+		}
+		acc := unit
+		for _, d := range x.Content {
+			acc = f(acc, d)
+		}
+		return []sym.Dim{acc}
+	}
+}
+
+// equalContent decides what constants decide: Expand's "−1 means keep" dance
+// compares a shape with −1.
+func equalContent(c *call) []sym.Dim {
+	a, b := pair(c)
+	if a == nil {
+		return nil
+	}
+	out := make([]sym.Dim, len(a))
+	for i := range a {
+		x, okx := a[i].Const()
+		y, oky := b[i].Const()
+		switch {
+		case sym.Equal(a[i], b[i]):
+			out[i] = sym.Const(1)
+		case okx && oky, okx && x < 0 && extent(b[i]), oky && y < 0 && extent(a[i]):
+			out[i] = sym.Const(0)
+		default:
+			return nil
+		}
+	}
+	return out
+}
+
+// extent reports that d is a product of dimensions, never negative.
+func extent(d sym.Dim) bool {
+	_, isSymbol := d.Symbol()
+	c, isConst := d.Const()
+	return isSymbol || isConst && c >= 0
+}
+
+func whereContent(c *call) []sym.Dim {
+	cond, ok := c.in(0).Ints()
+	a, b := c.in(1).Content, c.in(2).Content
+	if !ok || a == nil || b == nil {
+		return nil
+	}
+	n := max(len(cond), len(a), len(b))
+	at := func(s []sym.Dim, i int) sym.Dim { return s[min(i, len(s)-1)] }
+	for _, l := range []int{len(cond), len(a), len(b)} {
+		if l != n && l != 1 {
+			return nil
+		}
+	}
+	out := make([]sym.Dim, n)
+	for i := range out {
+		if cond[min(i, len(cond)-1)] != 0 {
+			out[i] = at(a, i)
+		} else {
+			out[i] = at(b, i)
+		}
+	}
+	return out
+}
+
+func rangeContent(c *call) []sym.Dim {
+	args := [3]int64{}
+	for i := range args {
+		v, ok := c.in(i).Ints()
+		if !ok || len(v) != 1 {
+			return nil
+		}
+		args[i] = v[0]
+	}
+	if args[2] == 0 {
+		return nil
+	}
+	n := sliceCount(args[0], args[1], args[2])
+	if n > maxContent {
+		return nil
+	}
+	out := []sym.Dim{}
+	for i := range n {
+		out = append(out, sym.Const(args[0]+i*args[2]))
+	}
+	return out
+}

@@ -1,0 +1,126 @@
+package ir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/onnxpb"
+)
+
+// A Model is an ONNX file as it was read. It is immutable.
+type Model struct {
+	Path string // "" for a model from memory
+
+	data   []byte             // the file; initializers alias it
+	pb     *onnxpb.ModelProto // the file without its initializers' raw data
+	folder *folder
+	graph  *Graph
+}
+
+// The versions this package reads.
+const (
+	minIR, maxIR       = 3, 14
+	minOpset, maxOpset = 9, 23
+)
+
+// Locate returns the model file of path: path itself when it is a file, and in
+// a model directory model.onnx or onnx/model.onnx.
+func Locate(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("model %s: %w", path, cause(err))
+	}
+	if !info.IsDir() {
+		return path, nil
+	}
+	for _, name := range []string{"model.onnx", filepath.Join("onnx", "model.onnx")} {
+		file := filepath.Join(path, name)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("%w: folder %s holds neither model.onnx nor onnx/model.onnx", ErrInvalid, path)
+}
+
+// Open reads and checks the model at path, a file or a model directory.
+// External data are located and checked but not read.
+func Open(path string) (*Model, error) {
+	file, err := Locate(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("model %s: %w", file, cause(err))
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%w: model %s is not a regular file", ErrInvalid, file)
+	case info.Size() > maxFileBytes:
+		return nil, fmt.Errorf("%w: model %s has %d bytes; a protobuf file ends at 2 GiB", ErrInvalid, file, info.Size())
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", file, cause(err))
+	}
+	m, err := parse(data, &folder{dir: filepath.Dir(file)})
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", file, err)
+	}
+	m.Path = file
+	return m, nil
+}
+
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// Parse reads and checks a model from memory. External data are refused.
+func Parse(data []byte) (*Model, error) { return parse(data, nil) }
+
+func parse(data []byte, f *folder) (*Model, error) {
+	if err := preflight(data); err != nil {
+		return nil, err
+	}
+	rest, raw, err := splitWeights(data)
+	if err != nil {
+		return nil, err
+	}
+	pb := &onnxpb.ModelProto{}
+	if err := proto.Unmarshal(rest, pb); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrInvalid, err)
+	}
+	m := &Model{data: data, pb: pb, folder: f}
+	g, err := graphFromProto(pb, raw, f)
+	if err != nil {
+		return nil, err
+	}
+	m.graph = g
+	return m, nil
+}
+
+// Opset returns the imported version of the default operator set.
+func (m *Model) Opset() int64 { return m.graph.Opset[""] }
+
+// IRVersion returns the file's IR version.
+func (m *Model) IRVersion() int64 { return m.pb.GetIrVersion() }
+
+// Producer returns the name and version of the exporter.
+func (m *Model) Producer() string {
+	if v := m.pb.GetProducerVersion(); v != "" {
+		return m.pb.GetProducerName() + " " + v
+	}
+	return m.pb.GetProducerName()
+}
+
+// Graph returns a new working copy of the main graph. Tensors are shared with
+// the model and must not be changed; nodes and maps are the caller's.
+func (m *Model) Graph() *Graph { return m.graph.Clone() }

@@ -1,0 +1,296 @@
+package ir
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/onnxpb"
+)
+
+// A Tensor is a named constant: an initializer or the value of an attribute.
+// Its numbers are read when asked for, so that a model's weights exist once.
+type Tensor struct {
+	Name  string
+	DType DType
+	Dims  []int64
+
+	raw []byte              // little endian; aliases the file, or made by the rewriter
+	pb  *onnxpb.TensorProto // typed data, where raw is nil
+	ext *external           // data beside the model file
+	of  *Tensor             // a tensor of another floating type, converted when read
+}
+
+// Len returns the number of elements, 1 for rank 0.
+func (t *Tensor) Len() int64 {
+	n := int64(1)
+	for _, d := range t.Dims {
+		n *= d
+	}
+	return n
+}
+
+// tensorFromProto checks dims and data length and wraps pb without copying;
+// raw is its raw_data, nil where the data are typed or external.
+func tensorFromProto(pb *onnxpb.TensorProto, raw []byte, folder *folder) (*Tensor, error) {
+	t := &Tensor{Name: pb.GetName(), DType: DType(pb.GetDataType()), Dims: slices.Clone(pb.GetDims()), raw: raw, pb: pb}
+	n, err := checkedLen(t.Dims)
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	if pb.GetSegment() != nil {
+		return nil, fmt.Errorf("%w: tensor %q is stored in segments", ErrUnsupported, t.Name)
+	}
+	if pb.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+		size, err := t.DType.bytesFor(n)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		t.ext, err = folder.locate(pb, size)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		return t, nil
+	}
+	if err := checkStored(t.DType, n, raw, pb); err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	return t, nil
+}
+
+func checkedLen(dims []int64) (int64, error) {
+	if len(dims) > maxRank {
+		return 0, fmt.Errorf("%w: rank %d, limit %d", ErrInvalid, len(dims), maxRank)
+	}
+	n := int64(1)
+	for _, d := range dims {
+		if d < 0 {
+			return 0, fmt.Errorf("%w: negative dimension in %v", ErrInvalid, dims)
+		}
+		var ok bool
+		if n, ok = mulNonNegative(n, d); !ok {
+			return 0, fmt.Errorf("%w: dimensions %v overflow", ErrInvalid, dims)
+		}
+	}
+	return n, nil
+}
+
+// checkStored compares the length of the data with the dims.
+func checkStored(d DType, n int64, raw []byte, pb *onnxpb.TensorProto) error {
+	got, want := int64(len(raw)), int64(0)
+	if raw != nil {
+		var err error
+		if want, err = d.bytesFor(n); err != nil {
+			return err
+		}
+	} else {
+		got, want = typedLen(d, pb), n
+		if bits := bitsOf[d]; bits == 4 || bits == 2 {
+			want = (n*bits + 7) / 8
+		} else if d == 14 || d == 15 {
+			want = 2 * n
+		}
+	}
+	if got != want {
+		return fmt.Errorf("%w: dims %v of %v need %d, the file holds %d", ErrInvalid, pb.GetDims(), d, want, got)
+	}
+	return nil
+}
+
+func typedLen(d DType, pb *onnxpb.TensorProto) int64 {
+	switch d {
+	case Float32, 14:
+		return int64(len(pb.FloatData))
+	case Float64, 15:
+		return int64(len(pb.DoubleData))
+	case Int64:
+		return int64(len(pb.Int64Data))
+	case 12, Uint64:
+		return int64(len(pb.Uint64Data))
+	case String:
+		return int64(len(pb.StringData))
+	}
+	return int64(len(pb.Int32Data))
+}
+
+// Bytes returns the elements as little-endian raw_data. The slice may alias the
+// model and must not be changed.
+func (t *Tensor) Bytes() ([]byte, error) {
+	switch {
+	case t.of != nil:
+		values, err := t.of.Float32s()
+		if err != nil {
+			return nil, err
+		}
+		return encodeFloats(t.DType, values)
+	case t.ext != nil:
+		return t.ext.read()
+	case t.raw != nil || t.pb == nil:
+		return t.raw, nil
+	}
+	return typedBytes(t.DType, t.pb)
+}
+
+// typedBytes converts the *_data fields, by onnx-ml.proto's table of which type
+// is stored in which field.
+func typedBytes(d DType, pb *onnxpb.TensorProto) ([]byte, error) {
+	le := binary.LittleEndian
+	var out []byte
+	switch d {
+	case Float32:
+		for _, v := range pb.FloatData {
+			out = le.AppendUint32(out, math.Float32bits(v))
+		}
+	case Float64:
+		for _, v := range pb.DoubleData {
+			out = le.AppendUint64(out, math.Float64bits(v))
+		}
+	case Int64:
+		for _, v := range pb.Int64Data {
+			out = le.AppendUint64(out, uint64(v))
+		}
+	case Uint64:
+		for _, v := range pb.Uint64Data {
+			out = le.AppendUint64(out, v)
+		}
+	case 12:
+		for _, v := range pb.Uint64Data {
+			out = le.AppendUint32(out, uint32(v))
+		}
+	default:
+		return int32Bytes(d, pb)
+	}
+	return out, nil
+}
+
+func int32Bytes(d DType, pb *onnxpb.TensorProto) ([]byte, error) {
+	var out []byte
+	switch bitsOf[d] {
+	case 32:
+		for _, v := range pb.Int32Data {
+			out = binary.LittleEndian.AppendUint32(out, uint32(v))
+		}
+	case 16:
+		for _, v := range pb.Int32Data {
+			out = binary.LittleEndian.AppendUint16(out, uint16(v))
+		}
+	case 8, 4, 2:
+		for _, v := range pb.Int32Data {
+			out = append(out, byte(v))
+		}
+	default:
+		return nil, fmt.Errorf("%w: tensor %q of %v has no raw form", ErrUnsupported, pb.GetName(), d)
+	}
+	return out, nil
+}
+
+// NewFloat32 makes a tensor that holds a copy of data.
+func NewFloat32(name string, dims []int64, data []float32) *Tensor {
+	raw := make([]byte, 0, 4*len(data))
+	for _, v := range data {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	return &Tensor{Name: name, DType: Float32, Dims: slices.Clone(dims), raw: raw}
+}
+
+// NewInt64 makes a tensor that holds a copy of data.
+func NewInt64(name string, dims []int64, data []int64) *Tensor {
+	raw := make([]byte, 0, 8*len(data))
+	for _, v := range data {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
+	}
+	return &Tensor{Name: name, DType: Int64, Dims: slices.Clone(dims), raw: raw}
+}
+
+// NewBool makes a tensor that holds a copy of data.
+func NewBool(name string, dims []int64, data []bool) *Tensor {
+	raw := make([]byte, len(data))
+	for i, v := range data {
+		if v {
+			raw[i] = 1
+		}
+	}
+	return &Tensor{Name: name, DType: Bool, Dims: slices.Clone(dims), raw: raw}
+}
+
+// Widened returns a float32 view of a floating tensor, converted when read.
+func (t *Tensor) Widened() *Tensor {
+	if t.DType == Float32 || !t.DType.IsFloat() {
+		return t
+	}
+	return &Tensor{Name: t.Name, DType: Float32, Dims: t.Dims, of: t}
+}
+
+// Ints returns the elements of an integer or bool tensor.
+func (t *Tensor) Ints() ([]int64, error) {
+	b, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	decode, ok := intDecoders[t.DType]
+	if !ok {
+		return nil, fmt.Errorf("tensor %q holds %v, not integers", t.Name, t.DType)
+	}
+	size := int(bitsOf[t.DType] / 8)
+	out := make([]int64, len(b)/size)
+	for i := range out {
+		out[i] = decode(b[i*size:])
+	}
+	return out, nil
+}
+
+var intDecoders = map[DType]func([]byte) int64{
+	Int64:  func(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b)) },
+	Uint64: func(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b)) },
+	Int32:  func(b []byte) int64 { return int64(int32(binary.LittleEndian.Uint32(b))) },
+	12:     func(b []byte) int64 { return int64(binary.LittleEndian.Uint32(b)) },
+	4:      func(b []byte) int64 { return int64(binary.LittleEndian.Uint16(b)) },
+	5:      func(b []byte) int64 { return int64(int16(binary.LittleEndian.Uint16(b))) },
+	Int8:   func(b []byte) int64 { return int64(int8(b[0])) },
+	Uint8:  func(b []byte) int64 { return int64(b[0]) },
+	Bool:   func(b []byte) int64 { return int64(b[0]) },
+}
+
+// ReadFloat32 converts the elements of a floating tensor into dst, whose length
+// must be Len(). Half precision widens exactly; float64 is rounded.
+func (t *Tensor) ReadFloat32(dst []float32) error {
+	if int64(len(dst)) != t.Len() {
+		return fmt.Errorf("tensor %q has %d elements, the destination %d", t.Name, t.Len(), len(dst))
+	}
+	if t.of != nil {
+		return t.of.ReadFloat32(dst)
+	}
+	b, err := t.Bytes()
+	if err != nil {
+		return err
+	}
+	le := binary.LittleEndian
+	switch t.DType {
+	case Float32:
+		for i := range dst {
+			dst[i] = math.Float32frombits(le.Uint32(b[4*i:]))
+		}
+	case Float64:
+		for i := range dst {
+			dst[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
+		}
+	case Float16:
+		for i := range dst {
+			dst[i] = HalfToFloat32(le.Uint16(b[2*i:]))
+		}
+	case BFloat16:
+		for i := range dst {
+			dst[i] = math.Float32frombits(uint32(le.Uint16(b[2*i:])) << 16)
+		}
+	default:
+		return fmt.Errorf("tensor %q holds %v, not floating numbers", t.Name, t.DType)
+	}
+	return nil
+}
+
+// Float32s returns a new slice with the elements of a floating tensor.
+func (t *Tensor) Float32s() ([]float32, error) {
+	dst := make([]float32, t.Len())
+	return dst, t.ReadFloat32(dst)
+}

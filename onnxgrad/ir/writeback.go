@@ -1,0 +1,282 @@
+package ir
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/onnxpb"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
+)
+
+// A Patch is what WriteBack changes in a model.
+type Patch struct {
+	// Weights holds new values by initializer name, row-major in the
+	// initializer's own layout; they are rounded to its element type. The
+	// name may also be the output of an Identity over an initializer, an
+	// exporter's way of writing a parameter whose initial values equal
+	// another's: the Identity is then replaced by an initializer.
+	Weights map[string][]float32
+	// Metadata is set in the model's metadata_props.
+	Metadata map[string]string
+}
+
+// WriteBack writes the model with the patch applied to path, external data
+// beside it under their own names. Every byte of the file that the patch does
+// not touch is carried over: metadata, functions, unknown fields, value infos.
+// Data files are replaced first, then the model, each whole or not at all.
+func (m *Model) WriteBack(path string, p Patch) error {
+	plan, err := m.planWriteBack(p)
+	if err != nil {
+		return err
+	}
+	if err := plan.writeData(filepath.Dir(path)); err != nil {
+		return err
+	}
+	data, err := plan.model()
+	if err != nil {
+		return err
+	}
+	return durable.WriteBytes(path, 0o644, data)
+}
+
+// A writePlan sorts a patch by where its bytes go.
+type writePlan struct {
+	model0   *Model
+	inline   map[string][]byte              // new raw_data by initializer
+	outside  map[string][]region            // new bytes by external file
+	identity map[string]*onnxpb.TensorProto // new initializers by Identity output
+	metadata map[string]string
+}
+
+type region struct {
+	offset int64
+	data   []byte
+}
+
+func (m *Model) planWriteBack(p Patch) (*writePlan, error) {
+	plan := &writePlan{
+		model0: m, inline: map[string][]byte{}, outside: map[string][]region{},
+		identity: map[string]*onnxpb.TensorProto{}, metadata: p.Metadata,
+	}
+	for name, values := range p.Weights {
+		t, viaIdentity, err := m.target(name)
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(values)) != t.Len() {
+			return nil, fmt.Errorf("writing back %q: %d values for shape %v", name, len(values), t.Dims)
+		}
+		raw, err := encodeFloats(t.DType, values)
+		if err != nil {
+			return nil, fmt.Errorf("writing back %q: %w", name, err)
+		}
+		switch {
+		case viaIdentity:
+			plan.identity[name] = &onnxpb.TensorProto{Name: proto.String(name), DataType: proto.Int32(int32(t.DType)), Dims: t.Dims, RawData: raw}
+		case t.ext != nil:
+			plan.outside[t.ext.location] = append(plan.outside[t.ext.location], region{t.ext.offset, raw})
+		default:
+			plan.inline[name] = raw
+		}
+	}
+	for _, t := range m.graph.Inits { // files without a patch are carried along
+		if t.ext != nil {
+			plan.outside[t.ext.location] = plan.outside[t.ext.location]
+		}
+	}
+	return plan, nil
+}
+
+// target finds the tensor that a patch names.
+func (m *Model) target(name string) (t *Tensor, viaIdentity bool, err error) {
+	if t, ok := m.graph.Inits[name]; ok && !m.graph.Lifted[name] {
+		return t, false, nil
+	}
+	for _, n := range m.graph.Nodes {
+		if n.Is("Identity") && n.Output(0) == name {
+			if t, ok := m.graph.Inits[n.Input(0)]; ok {
+				return t, true, nil
+			}
+		}
+	}
+	return nil, false, fmt.Errorf("writing back %q: the model has no such initializer", name)
+}
+
+// writeData writes the external files into dir.
+func (plan *writePlan) writeData(dir string) error {
+	for _, location := range slices.Sorted(maps.Keys(plan.outside)) {
+		regions := plan.outside[location]
+		slices.SortFunc(regions, func(a, b region) int { return cmp.Compare(a.offset, b.offset) })
+		// Aliases that share their bytes in the file are patched once.
+		regions = slices.CompactFunc(regions, func(a, b region) bool { return a.offset == b.offset && bytes.Equal(a.data, b.data) })
+		dst := filepath.Join(dir, filepath.FromSlash(location))
+		if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+			return fmt.Errorf("writing external data: %w", err)
+		}
+		err := durable.WriteFile(dst, 0o644, func(w io.Writer) error {
+			return plan.model0.folder.copyPatched(location, regions, w)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyPatched copies an external file with the regions replaced.
+func (f *folder) copyPatched(location string, regions []region, w io.Writer) error {
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	src, err := root.Open(location)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	at := int64(0)
+	for _, r := range regions {
+		if r.offset < at {
+			return fmt.Errorf("external data %q: two trained tensors share bytes at %d", location, r.offset)
+		}
+		if _, err := io.CopyN(w, src, r.offset-at); err != nil {
+			return err
+		}
+		if _, err := w.Write(r.data); err != nil {
+			return err
+		}
+		at = r.offset + int64(len(r.data))
+		if _, err := src.Seek(at, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	_, err = io.Copy(w, src)
+	return err
+}
+
+// model returns the patched model file.
+func (plan *writePlan) model() ([]byte, error) {
+	out := make([]byte, 0, len(plan.model0.data)+1024)
+	err := eachField(plan.model0.data, func(num protowire.Number, field, value []byte) error {
+		switch {
+		case num == modelGraph:
+			graph, err := plan.graph(value)
+			out = appendMessage(out, modelGraph, graph)
+			return err
+		case num == modelMetadata && plan.replacesMetadata(value):
+			return nil
+		}
+		out = append(out, field...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing back: %w", err)
+	}
+	for _, k := range slices.Sorted(maps.Keys(plan.metadata)) {
+		entry, err := proto.Marshal(&onnxpb.StringStringEntryProto{Key: proto.String(k), Value: proto.String(plan.metadata[k])})
+		if err != nil {
+			return nil, err
+		}
+		out = appendMessage(out, modelMetadata, entry)
+	}
+	if len(out) > maxFileBytes {
+		return nil, errors.New("writing back: the model would exceed 2 GiB; convert it to external data first")
+	}
+	return out, nil
+}
+
+func (plan *writePlan) replacesMetadata(entry []byte) bool {
+	e := &onnxpb.StringStringEntryProto{}
+	if proto.Unmarshal(entry, e) != nil {
+		return false
+	}
+	_, ok := plan.metadata[e.GetKey()]
+	return ok
+}
+
+func (plan *writePlan) graph(msg []byte) ([]byte, error) {
+	out := make([]byte, 0, len(msg)+1024)
+	err := eachField(msg, func(num protowire.Number, field, value []byte) error {
+		switch {
+		case num == graphInit:
+			tensor, changed, err := plan.tensor(value)
+			if changed {
+				field = appendMessage(nil, graphInit, tensor)
+			}
+			out = append(out, field...)
+			return err
+		case num == graphNode && len(plan.identity) > 0:
+			n := &onnxpb.NodeProto{}
+			if err := proto.Unmarshal(value, n); err != nil {
+				return err
+			}
+			if len(n.GetOutput()) == 1 && plan.identity[n.GetOutput()[0]] != nil {
+				return nil
+			}
+		}
+		out = append(out, field...)
+		return nil
+	})
+	for _, name := range slices.Sorted(maps.Keys(plan.identity)) {
+		b, merr := proto.Marshal(plan.identity[name])
+		err = errors.Join(err, merr)
+		out = appendMessage(out, graphInit, b)
+	}
+	return out, err
+}
+
+// tensor returns an initializer with new data: a raw_data instead of whatever
+// field held it. A tensor in a patched external file only loses its checksum,
+// which is stale.
+func (plan *writePlan) tensor(msg []byte) (out []byte, changed bool, err error) {
+	name := ""
+	err = eachField(msg, func(num protowire.Number, _, value []byte) error {
+		if num == tensorName {
+			name = string(value)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	raw, inline := plan.inline[name]
+	stale := false
+	if t := plan.model0.graph.Inits[name]; t != nil && t.ext != nil {
+		stale = len(plan.outside[t.ext.location]) > 0
+	}
+	err = eachField(msg, func(num protowire.Number, field, value []byte) error {
+		switch num {
+		case tensorRaw, tensorFloats, tensorInt32s, tensorDoubles:
+			if inline {
+				changed = true
+				return nil
+			}
+		case tensorExternal:
+			e := &onnxpb.StringStringEntryProto{}
+			if err := proto.Unmarshal(value, e); err != nil {
+				return err
+			}
+			if stale && e.GetKey() == "checksum" {
+				changed = true
+				return nil
+			}
+		}
+		out = append(out, field...)
+		return nil
+	})
+	if inline {
+		out, changed = appendMessage(out, tensorRaw, raw), true
+	}
+	return out, changed, err
+}
