@@ -62,13 +62,3 @@ func npm(member, sum string, size int64) Package {
 func pip(platform, wheel, member, sum string, size int64) Package {
 	return Package{Client: "pip", Spec: pipSpec, Args: pipArgs(platform), ArchiveSHA256: wheel, Member: pipCapi + member, LibrarySHA256: sum, LibrarySize: size}
 }
-
-// Known reports whether sum (lower-case hexadecimal SHA-256) is that of a library of this Version for the platform.
-func Known(platform, sum string) bool {
-	for _, p := range Packages(platform) {
-		if p.LibrarySHA256 == sum {
-			return true
-		}
-	}
-	return false
-}
