@@ -12,17 +12,18 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort/pinned"
 )
 
-// extract writes the one member of the archive that is the library to the file at to, which must not exist, and checks
-// its size and sum. Nothing else of the archive is written, whatever names it holds.
-func extract(archive string, p pinned.Package, to string) error {
+// extract writes the one member of the archive that is the library to path, if its size and sum are right. Nothing else
+// of the archive is written, whatever names it holds.
+func extract(archive string, p pinned.Package, path string) error {
 	open := fromZip
 	if filepath.Ext(archive) == ".tgz" {
 		open = fromTar
 	}
-	return open(archive, p.Member, func(member io.Reader) error { return install(member, p, to) })
+	return open(archive, p.Member, func(member io.Reader) error { return install(member, p, path) })
 }
 
 // most is how many bytes of an unpacked archive are looked at: twice what the largest pinned one holds.
@@ -76,25 +77,19 @@ func fromZip(archive, member string, use func(io.Reader) error) error {
 	return fmt.Errorf("%w %s", errNoMember, member)
 }
 
-// install writes a library of exactly the pinned size and sum, synced to the disk.
-func install(member io.Reader, p pinned.Package, to string) error {
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(member, p.LibrarySize+1))
-	if err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); n != p.LibrarySize || got != p.LibrarySHA256 {
-		return fmt.Errorf("%s has %d bytes and SHA-256 %s, pinned are %d and %s: it is not used", p.Member, n, got, p.LibrarySize, p.LibrarySHA256)
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
+// install writes a library of exactly the pinned size and sum, synced to the disk; anything else leaves path as it was.
+func install(member io.Reader, p pinned.Package, path string) error {
+	return durable.WriteFile(path, 0o644, func(w io.Writer) error {
+		sum := sha256.New()
+		n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(member, p.LibrarySize+1))
+		if err != nil {
+			return err
+		}
+		if got := hex.EncodeToString(sum.Sum(nil)); n != p.LibrarySize || got != p.LibrarySHA256 {
+			return fmt.Errorf("%s has %d bytes and SHA-256 %s, pinned are %d and %s: it is not used", p.Member, n, got, p.LibrarySize, p.LibrarySHA256)
+		}
+		return nil
+	})
 }
 
 // fileSum is the SHA-256 of a file, lower-case hexadecimal.
@@ -109,14 +104,4 @@ func fileSum(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-// syncDir makes the names of a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -97,25 +97,23 @@ func (f fetcher) fetchPackage(ctx context.Context, p pinned.Package, path string
 	if sum != p.ArchiveSHA256 {
 		return fmt.Errorf("%s has SHA-256 %s, not the pinned %s: it is not what was published, so it is not used", filepath.Base(archive), sum, p.ArchiveSHA256)
 	}
-	part := filepath.Join(work, "library")
-	if err := extract(archive, p, part); err != nil {
+	if err := extract(archive, p, path); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(archive), err)
 	}
-	if err := os.Rename(part, path); err != nil {
-		return err
-	}
-	return syncDir(f.dest)
+	return nil
 }
 
 // sweep removes what fetches that were killed left behind, once it is a day old.
 func (f fetcher) sweep() {
-	left, err := filepath.Glob(filepath.Join(f.dest, workPrefix+"*"))
-	if err != nil {
-		return
-	}
-	for _, dir := range left {
-		if st, err := os.Stat(dir); err == nil && time.Since(st.ModTime()) > 24*time.Hour {
-			os.RemoveAll(dir)
+	for _, pattern := range []string{workPrefix + "*", ".*.tmp-*"} { // our folders, durable.WriteFile's files
+		left, err := filepath.Glob(filepath.Join(f.dest, pattern))
+		if err != nil {
+			return
+		}
+		for _, path := range left {
+			if st, err := os.Stat(path); err == nil && time.Since(st.ModTime()) > 24*time.Hour {
+				os.RemoveAll(path)
+			}
 		}
 	}
 }

@@ -1,0 +1,69 @@
+# Ghostwriter's commands. `make help` lists them; every one works offline after the first that needed the library.
+#
+# The onnxruntime library is fetched with npm or pip into the user's cache (tools/getort), unless GHOSTWRITER_ORT_LIB
+# names one. A C compiler is needed for runtime/ort.
+
+SHELL     := bash
+GO        ?= go
+PYTHON    ?= python3
+PYTHON_TS ?= $(PYTHON)
+PYTHON_DYN ?= $(PYTHON)
+FUZZTIME  ?= 30s
+BENCH     ?= .
+COUNT     ?= 6
+RACE      ?= ./...
+
+export PYTHON PYTHON_TS PYTHON_DYN
+
+.DEFAULT_GOAL := help
+.PHONY: help library build demo test unit race lint slow-test fuzz bench golden clean
+
+help: ## list the targets and their settings
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+library: ## fetch the onnxruntime library, check it and cache it
+	@$(GO) run ./tools/getort
+
+build: library ## build bin/ghostwriter
+	$(GO) build -trimpath -o bin/ghostwriter ./tools/ghostwriter
+
+demo: build ## fine-tune a small GPT-2 privately, under three minutes
+	$(GO) run ./tools/demo
+
+test: library lint unit race ## all checks and fast tests: what CI runs
+
+unit: library
+	$(GO) test -timeout 20m ./...
+
+# -short leaves out tests that only compute for long; the race detector makes those many times slower and finds nothing.
+race: library
+	$(GO) test -race -short -timeout 20m $(RACE)
+
+lint: ## go vet, staticcheck and gofmt, slow tests included
+	$(GO) vet -tags slow ./...
+	$(GO) tool staticcheck -tags slow ./...
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt: not formatted:"; echo "$$bad"; exit 1; fi
+
+slow-test: library ## the fast tests and those behind the build tag slow
+	$(GO) test -tags slow -timeout 0 ./...
+
+fuzz: library ## every fuzz target for FUZZTIME (30s) each
+	@$(GO) list -f '{{.Dir}} {{.ImportPath}}' ./... | { failed=; while read -r dir package; do \
+	  for target in $$(grep -hoE '^func Fuzz[[:alnum:]_]*\(' "$$dir"/*_test.go 2>/dev/null | sed -E 's/^func (.*)\(/\1/' | sort -u); do \
+	    echo "== $$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || failed="$$failed $$package.$$target"; \
+	  done; \
+	done; if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi; }
+
+# The last run is kept as out/bench-before.txt, so that `benchstat out/bench-before.txt out/bench.txt` shows the ratios.
+bench: library ## benchmarks matching BENCH (.), COUNT (6) times each, into out/bench.txt
+	@mkdir -p out; if [ -f out/bench.txt ]; then mv out/bench.txt out/bench-before.txt; fi
+	set -o pipefail; $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 0 ./... | tee out/bench.txt
+	@if [ -f out/bench-before.txt ]; then echo "compare: benchstat out/bench-before.txt out/bench.txt"; fi
+
+golden: ## regenerate the fixtures (PYTHON_TS and PYTHON_DYN: see testdata/gen/README.md)
+	@found=; for script in $$(find . -name golden.sh -path '*testdata*' | sort); do found=1; echo "== $$script"; bash "$$script" || exit 1; done; \
+	if [ -z "$$found" ]; then echo "no golden.sh beside any testdata"; exit 1; fi
+
+clean: ## remove bin/ and out/; the cached library stays
+	rm -rf bin out
