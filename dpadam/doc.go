@@ -1,0 +1,82 @@
+// Package dpadam holds everything that makes a training run differentially
+// private and everything that proves it afterwards: the immutable [Plan], exact
+// Poisson sampling, the rounded Gaussian on a lattice, the optimizers, the
+// privacy events and the accountants that price them, the write-ahead ledger and
+// the privacy statement. It knows no model and no ONNX; it sees flat float32
+// vectors.
+//
+// # The order of a step
+//
+// A step is charged, then sampled, then summed, then noised, then applied:
+//
+//	plan, err := dpadam.NewPlan(config)                     // validates everything
+//	ledger, err := dpadam.CreateLedger(path, plan, opts)    // fsynced, locked
+//	stepper, err := dpadam.NewStepper(plan, ledger, rows, opts)
+//	optimizer, err := dpadam.NewOptimizer(plan, nil)
+//	for n := int64(1); n <= plan.Steps(); n++ {
+//		step, err := stepper.Begin(ctx, n)              // ledger line synced, records drawn
+//		for each microbatch of step.Records() {
+//			err = step.Add(clippedSum, records)     // rounded to the lattice, exact
+//		}
+//		err = step.Release(ctx, gradient)               // noise, once
+//		err = optimizer.Update(params, gradient, plan.LearningRate(n, plan.Steps()))
+//	}
+//
+// No noise can be drawn without a [Permit], a permit is only made by a ledger that
+// has synced the line charging it, and it works once. So noise per microbatch,
+// noise drawn twice, or a release that the ledger does not know of cannot be
+// written with this package by accident.
+//
+// # What the noise is
+//
+// Let C be the clipping norm, sigma the noise multiplier, d the number of trainable
+// coordinates and gamma the lattice step, a power of two. Every microbatch's clipped
+// sum S_m is rounded to the lattice, K = sum_m round(S_m/gamma), and what leaves is
+//
+//	float32(gamma * (K + Z)),   Z_j = round(G_j),   G_j ~ N(0, s^2) independent,
+//	s = ceil(sigma * Delta_K),  Delta_K = C/gamma + M*sqrt(d).
+//
+// Claim: the release is a function of K+G alone, and G is a continuous Gaussian whose
+// standard deviation is at least sigma times the L2 sensitivity of K. Hence every
+// accountant of the (Poisson-subsampled) Gaussian mechanism with noise multiplier
+// sigma applies unchanged.
+//
+// Proof. (1) K_j is an integer, so K_j + round(G_j) = round(K_j + G_j) for every
+// rounding to nearest that breaks ties by adding one half and taking the floor (a tie
+// has probability 0): the release is float32(gamma*round(K+G)), post-processing of
+// K+G. (2) Let D' be D with one record added, and let both be sampled with the same
+// coins for the records they share. If the extra record is not sampled K is the same
+// (the microbatches are packed from the sample alone). If it is, write S and S' for the
+// sums of all clipped gradients; |S - S'| <= C. Packing may put every record into
+// another microbatch, so nothing is known about single S_m, but each rounding moves a
+// coordinate by at most 1/2: |K_j - S_j/gamma| <= M/2 for M microbatches, hence
+//
+//	|K - K'|_2 <= |S - S'|_2/gamma + (M/2 + M'/2)*sqrt(d) <= C/gamma + M_max*sqrt(d),
+//
+// where M_max bounds the number of microbatches of any batch with certainty (it follows
+// from the public N, the microbatch size and the number of padding buckets, and
+// [Accumulator.Add] refuses one more). (3) Under replace-one, with R the common sample
+// without the record, S(D) = R + g and S(D') = R + g' with |g|, |g'| <= C; measured
+// from the same reference K(R) each lies within Delta_K, which is the mixture
+// (1-q)N(0) + qN(+-1) that the replace-one accountant prices. (4) s is rounded up.
+//
+// The single precision of the sums themselves is outside the proof: S_m is computed by
+// the model's runtime in float32. The relative error rho is measured, the trainer clips
+// to C*(1-rho) ([Plan.ClipTo]), and the statement prints rho as an assumption.
+//
+// No overflow: N records of norm at most C and M_max roundings give
+// |K_j| <= N*C/gamma + M_max/2, and |Z_j| <= 64*s always (gauss_table.go). The plan
+// picks gamma so that the sum of both stays below 2^62.
+//
+// Z is exact: gauss.go draws round(N(0, s^2)) by a rejection sampler on integers and
+// rationals; decisions that float64 cannot prove are made with 384-bit arithmetic. The
+// total variation distance to the ideal distribution is at most 2^-200 a coordinate, so at
+// most 2^-150 for 2^50 coordinates over a whole run. Accounting is done at
+// delta*(1 - 2^-40), which pays for it many times over.
+//
+// # Time, and what is not hidden
+//
+// The sampler's running time depends on the noise it draws. An observer who can time
+// single chunks of a step could learn something about the noise. The package assumes that
+// nobody outside the trusted machine can.
+package dpadam
