@@ -1,8 +1,6 @@
 package canon
 
 import (
-	"fmt"
-
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 )
@@ -80,15 +78,7 @@ func all(n *ir.Node, attr string, want int64) bool {
 
 // nodes emits the replacement of n.
 func (p *patch) nodes(c *Graph, n *ir.Node) []*ir.Node {
-	var out []*ir.Node
-	emit := func(op, suffix string, attrs ir.Attrs, inputs ...string) string {
-		name := c.FreshName(n.Name + "/" + suffix)
-		out = append(out, &ir.Node{Name: name, Op: op, Inputs: inputs, Outputs: []string{name}, Attrs: attrs})
-		return name
-	}
-	u := &upgrader{Graph: c}
-	shape := func(suffix string, dims ...int64) string { return u.constant(n.Name+"/"+suffix, dims) }
-
+	e := &emitter{graph: c, from: n}
 	split, perm, tail := []int64{0, p.channels}, []int64{0}, []int64{1}
 	width, cells := p.channels, int64(1)
 	for i, k := range p.kernel {
@@ -96,20 +86,16 @@ func (p *patch) nodes(c *Graph, n *ir.Node) []*ir.Node {
 		perm, tail = append(perm, int64(2+2*i)), append(tail, int64(3+2*i))
 		width, cells = width*k, cells*p.grid[i]
 	}
-	x := emit("Reshape", "cells", ir.Attrs{}, n.Input(0), shape("cells_shape", split...))
-	x = emit("Transpose", "patches", ir.Attrs{"perm": append(perm, tail...)}, x)
-	x = emit("Reshape", "rows", ir.Attrs{}, x, shape("rows_shape", 0, cells, width))
-	w := emit("Reshape", "matrix", ir.Attrs{}, n.Input(1), shape("matrix_shape", p.outputs, width))
-	w = emit("Transpose", "matrix_t", ir.Attrs{"perm": []int64{1, 0}}, w)
-	y := emit("MatMul", "product", ir.Attrs{}, x, w)
+	x := e.op("Reshape", "cells", nil, n.Input(0), e.ints("cells_shape", split...))
+	x = e.op("Transpose", "patches", ir.Attrs{"perm": append(perm, tail...)}, x)
+	x = e.op("Reshape", "rows", nil, x, e.ints("rows_shape", 0, cells, width))
+	w := e.op("Reshape", "matrix", nil, n.Input(1), e.ints("matrix_shape", p.outputs, width))
+	w = e.op("Transpose", "matrix_t", ir.Attrs{"perm": []int64{1, 0}}, w)
+	y := e.op("MatMul", "product", nil, x, w)
 	if n.Input(2) != "" {
-		y = emit("Add", "biased", ir.Attrs{}, y, n.Input(2))
+		y = e.op("Add", "biased", nil, y, n.Input(2))
 	}
-	y = emit("Transpose", "channels_first", ir.Attrs{"perm": []int64{0, 2, 1}}, y)
-	target := append([]int64{0, p.outputs}, p.grid...)
-	out = append(out, &ir.Node{
-		Name: fmt.Sprintf("%s/grid", n.Name), Op: "Reshape", Attrs: ir.Attrs{},
-		Inputs: []string{y, shape("grid_shape", target...)}, Outputs: n.Outputs,
-	})
-	return out
+	y = e.op("Transpose", "channels_first", ir.Attrs{"perm": []int64{0, 2, 1}}, y)
+	e.into(n.Output(0), "Reshape", nil, y, e.ints("grid_shape", append([]int64{0, p.outputs}, p.grid...)...))
+	return e.nodes
 }

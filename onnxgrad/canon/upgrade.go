@@ -92,13 +92,8 @@ type upgrader struct {
 	pre, post []*ir.Node
 }
 
-// constant adds an int64 vector and returns its name.
-func (u *upgrader) constant(base string, v []int64) string {
-	t := ir.NewInt64(u.FreshName(base), []int64{int64(len(v))}, v)
-	u.AddInit(t)
-	u.Lifted[t.Name] = true
-	return t.Name
-}
+// beside returns an emitter for constants named after n.
+func (u *upgrader) beside(n *ir.Node) *emitter { return &emitter{graph: u.Graph, from: n} }
 
 // attrsToInputs moves integer list attributes to the inputs behind the first.
 func attrsToInputs(names ...string) func(*upgrader, *ir.Node) error {
@@ -112,7 +107,7 @@ func attrsToInputs(names ...string) func(*upgrader, *ir.Node) error {
 			for len(n.Inputs) < i+2 {
 				n.Inputs = append(n.Inputs, "")
 			}
-			n.Inputs[i+1] = u.constant(n.Name+"/"+name, v)
+			n.Inputs[i+1] = u.beside(n).ints(name, v...)
 		}
 		return nil
 	}
@@ -123,10 +118,7 @@ func clipBounds(u *upgrader, n *ir.Node) error {
 	for _, name := range []string{"min", "max"} {
 		in := ""
 		if v, ok := n.Attrs[name].(float32); ok {
-			t := ir.NewFloat32(u.FreshName(n.Name+"/"+name), nil, []float32{v})
-			u.AddInit(t)
-			u.Lifted[t.Name] = true
-			in = t.Name
+			in = u.beside(n).scalar(name, v)
 		}
 		delete(n.Attrs, name)
 		n.Inputs = append(n.Inputs, in)
@@ -140,10 +132,7 @@ func padInputs(u *upgrader, n *ir.Node) error {
 	if err := attrsToInputs("pads")(u, n); err != nil {
 		return err
 	}
-	t := ir.NewFloat32(u.FreshName(n.Name+"/value"), nil, []float32{value})
-	u.AddInit(t)
-	u.Lifted[t.Name] = true
-	n.Inputs = append(n.Inputs, t.Name)
+	n.Inputs = append(n.Inputs, u.beside(n).scalar("value", value))
 	return nil
 }
 

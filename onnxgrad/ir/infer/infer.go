@@ -10,6 +10,7 @@ package infer
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/sym"
@@ -71,7 +72,15 @@ func (v *Values) Set(name string, info Info) { v.byName[name] = info }
 // unknownDim returns a symbol that equals nothing else.
 func (v *Values) unknownDim() sym.Dim {
 	v.fresh++
-	return sym.Var(fmt.Sprintf("unk%d", v.fresh))
+	return sym.Var(fmt.Sprintf("%s%d", unknownPrefix, v.fresh))
+}
+
+// unknownPrefix can't begin a dim_param that an exporter writes.
+const unknownPrefix = "?"
+
+// Unknown reports whether d depends on an extent that could not be inferred.
+func Unknown(d sym.Dim) bool {
+	return d.Any(func(name string) bool { return strings.HasPrefix(name, unknownPrefix) })
 }
 
 // An InputShape gives the symbolic shape of a graph input.

@@ -208,9 +208,15 @@ func EqualShape(a, b []Dim) bool { return slices.EqualFunc(a, b, Equal) }
 // Contains reports whether the symbol occurs in d, inside an opaque symbol's
 // operands included.
 func (d Dim) Contains(symbol string) bool {
+	return d.Any(func(name string) bool { return name == symbol })
+}
+
+// Any reports whether match holds for a symbol of d, the operands of opaque
+// symbols included.
+func (d Dim) Any(match func(name string) bool) bool {
 	for _, t := range d.terms {
 		for _, v := range t.vars {
-			if v.Name == symbol || slices.ContainsFunc(v.Args, func(a Dim) bool { return a.Contains(symbol) }) {
+			if match(v.Name) || slices.ContainsFunc(v.Args, func(a Dim) bool { return a.Any(match) }) {
 				return true
 			}
 		}
