@@ -1,0 +1,25 @@
+// Package tokenize turns text into token ids and records into training examples. It knows no ONNX.
+//
+// It has three layers, each usable alone:
+//
+//   - Tokenizers: [Load] opens a tokenizer.json, a bare vocabulary or a model directory; a [Tokenizer] encodes and
+//     decodes text. The ids are those of the reference implementation, the Hugging Face tokenizers library 0.22.
+//   - Readers: [Stream] and [ReadFile] turn E2E csv, GLUE tsv and JSON lines into [Record] values, one at a time.
+//     Their errors name file, row and field, never content: the data are private.
+//   - Formats: a [Formatter] turns a record into an [Example], token ids with labels or a loss mask; [Pad] puts
+//     examples of one length bucket into the flat int64 arrays that a model takes.
+//
+// # What comes from sugarme/tokenizer
+//
+// The base is github.com/sugarme/tokenizer: its Model and Decoder interfaces, its BPE and WordPiece vocabularies, its
+// byte alphabet and its WordPiece decoder. Where version 0.3.0 gives wrong ids, a corrected part stands in:
+//
+//   - BPE merges of equal rank are applied from left to right (there: in the order of their time stamps).
+//   - Added tokens, special ones among them, are cut out of the text before anything else sees it (there: dropped by
+//     the byte-level pre-tokenizer, and matched by a regular expression that mixes up several in one text).
+//   - strip_accents: null follows lowercase, accents go before case, and the character classes are the
+//     reference's (there: NBSP, U+2028 and U+3000 are not white space).
+//   - The byte-level pattern keeps its look-ahead (there: left out, for Go's regexp has none).
+//   - Token offsets are bytes of the pre-token (there: runes, for WordPiece).
+//   - The file loader checks what it reads (there: panics and log.Fatal on malformed files).
+package tokenize

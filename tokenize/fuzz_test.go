@@ -1,0 +1,104 @@
+package tokenize
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"unicode/utf8"
+)
+
+// checkTokenizer encodes and decodes with a tokenizer that was built from hostile files.
+func checkTokenizer(t *testing.T, tok *Tokenizer) {
+	for _, text := range []string{"", "a", " the <|endoftext|> café 中\u00a0!!! ", "[CLS] x [MASK]", "\x00\ufffd😀"} {
+		ids, err := tok.Encode(text)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		for _, id := range ids {
+			if id < 0 || int(id) >= tok.VocabSize() {
+				t.Fatalf("%q: id %d outside 0 to %d", text, id, tok.VocabSize()-1)
+			}
+		}
+		if back := tok.Decode(ids, true); !utf8.ValidString(back) {
+			t.Fatalf("%q decodes to what is not UTF-8", text)
+		}
+		if _, err := tok.EncodePairTruncated(text, text, 64); err != nil && len(tok.template.pair) < 10 {
+			t.Fatalf("%q: %v", text, err)
+		}
+	}
+}
+
+func FuzzTokenizerJSON(f *testing.F) {
+	names, err := filepath.Glob("testdata/*/tokenizer.json")
+	if err != nil || len(names) == 0 {
+		f.Fatal("no seeds")
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(`{"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"],"unk_token":"a"},"added_tokens":[{"id":3,"content":" x","lstrip":true,"rstrip":true,"single_word":true,"normalized":true}],"normalizer":{"type":"NFKD"},"pre_tokenizer":{"type":"BertPreTokenizer"}}`))
+	f.Add([]byte(`{"model":{"type":"WordPiece","vocab":{"[UNK]":0,"a":7},"max_input_chars_per_word":1},"post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A","type_id":0}}],"pair":[{"Sequence":{"id":"B","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"special_tokens":{}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !utf8.Valid(data) {
+			t.Skip("readFile refuses it")
+		}
+		tok, err := parseTokenizerJSON(data, settings{})
+		if err == nil {
+			checkTokenizer(t, tok)
+		}
+	})
+}
+
+func FuzzVocabularyFiles(f *testing.F) {
+	f.Add(fixture(f, "bpe-vocab", "vocab.json"), fixture(f, "bpe-vocab", "merges.txt"), `{"add_bos_token":true}`)
+	f.Add(fixture(f, "wordpiece-vocab", "vocab.txt"), "", fixture(f, "wordpiece-config", "tokenizer_config.json"))
+	f.Add(`{"a":0}`, "a a", `{"bos_token":{"content":"x"},"added_tokens_decoder":{"1":{"content":"y","special":true}}}`)
+	f.Fuzz(func(t *testing.T, vocab, merges, config string) {
+		if !utf8.ValidString(vocab) || !utf8.ValidString(merges) || !utf8.ValidString(config) {
+			t.Skip("readFile refuses it")
+		}
+		var s settings
+		if s.parseConfig([]byte(config)) != nil {
+			s = settings{}
+		}
+		if tok, err := parseBPE([]byte(vocab), []byte(merges), s); err == nil {
+			checkTokenizer(t, tok)
+		}
+		if tok, err := parseWordPiece([]byte(vocab), s); err == nil {
+			checkTokenizer(t, tok)
+		}
+	})
+}
+
+func FuzzEncodeDecode(f *testing.F) {
+	for _, c := range readExpected(f)["bpe"].Texts {
+		f.Add(c.Text)
+	}
+	exact, words := load(f, "testdata/bpe"), load(f, "testdata/wordpiece")
+	options := load(f, "testdata/bpe-options")
+	f.Fuzz(func(t *testing.T, text string) {
+		ids, err := exact.EncodePlain(text)
+		if (err == nil) != utf8.ValidString(text) {
+			t.Fatalf("error %v for valid=%v", err, utf8.ValidString(text))
+		}
+		if err != nil {
+			return
+		}
+		if back := exact.Decode(ids, false); back != text {
+			t.Fatalf("%+q comes back as %+q", text, back)
+		}
+		for _, tok := range []*Tokenizer{words, options} {
+			ids, err := tok.Encode(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if back := tok.Decode(ids, true); !utf8.ValidString(back) {
+				t.Fatalf("%+q decodes to what is not UTF-8", text)
+			}
+		}
+	})
+}

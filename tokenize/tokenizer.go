@@ -1,0 +1,252 @@
+package tokenize
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/sugarme/tokenizer"
+)
+
+// A Tokenizer turns text into token ids and back. It is immutable and safe for concurrent use.
+type Tokenizer struct {
+	raw        *addedMatcher // added tokens looked for in the text as given
+	normalised *addedMatcher // added tokens looked for in the normalised text
+	normalize  normalizer    // nil for none
+	split      splitter
+	byteLevel  bool // words go to the model in the byte alphabet
+	model      model
+	template   template
+	decoder    tokenizer.Decoder
+
+	added    map[string]addedToken
+	addedIDs map[int]addedToken
+	special  SpecialIDs
+	size     int
+	cache    *wordCache
+}
+
+// An Encoding is a sequence of token ids with their segment ids (token_type_ids), of the same length.
+type Encoding struct {
+	IDs     []int32
+	TypeIDs []int32
+}
+
+// Encode gives the ids of text as the reference's encode(text): added tokens inside the text are recognised, the
+// post-processor's special tokens are added, nothing is truncated. An error says where text is not UTF-8.
+func (t *Tokenizer) Encode(text string) ([]int32, error) {
+	ids, err := t.EncodePlain(text)
+	if err != nil {
+		return nil, err
+	}
+	return apply(t.template.single, ids).IDs, nil
+}
+
+// EncodePlain is Encode without the post-processor's special tokens, the reference's
+// encode(text, add_special_tokens=False). Added tokens inside the text are still recognised.
+func (t *Tokenizer) EncodePlain(text string) ([]int32, error) {
+	if err := checkUTF8(text); err != nil {
+		return nil, err
+	}
+	ids := make([]int32, 0, len(text)/4+4)
+	var words []string
+	for _, outer := range t.raw.split(nil, text) {
+		if outer.id >= 0 {
+			ids = append(ids, outer.id)
+			continue
+		}
+		plain := outer.text
+		if t.normalize != nil {
+			plain = t.normalize(plain)
+		}
+		for _, s := range t.normalised.split(nil, plain) {
+			if s.id >= 0 {
+				ids = append(ids, s.id)
+				continue
+			}
+			words = t.split(words[:0], s.text)
+			for _, w := range words {
+				ids = t.cache.appendIDs(ids, w, t.wordIDs)
+			}
+		}
+	}
+	return ids, nil
+}
+
+func (t *Tokenizer) wordIDs(dst []int32, word string) []int32 {
+	if t.byteLevel {
+		word = toByteAlphabet(word)
+	}
+	return t.model.appendIDs(dst, word)
+}
+
+func checkUTF8(text string) error {
+	if utf8.ValidString(text) {
+		return nil
+	}
+	for i, r := range text {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
+				return fmt.Errorf("text is not UTF-8 at byte %d", i)
+			}
+		}
+	}
+	return nil
+}
+
+// EncodePair gives the ids and segment ids of two texts as the reference's encode(a, b).
+func (t *Tokenizer) EncodePair(a, b string) (Encoding, error) {
+	return t.encodePair(a, b, 0)
+}
+
+// EncodeTruncated is Encode, with the text's own ids cut at the end so that, special tokens included, at most maxLength
+// remain. An error says when maxLength is smaller than the number of special tokens.
+func (t *Tokenizer) EncodeTruncated(text string, maxLength int) (Encoding, error) {
+	room, err := t.room(t.template.single, maxLength)
+	if err != nil {
+		return Encoding{}, err
+	}
+	ids, err := t.EncodePlain(text)
+	if err != nil {
+		return Encoding{}, err
+	}
+	return apply(t.template.single, ids[:min(len(ids), room)]), nil
+}
+
+// EncodePairTruncated is EncodePair within maxLength ids, the longer text cut first (the reference's longest_first).
+func (t *Tokenizer) EncodePairTruncated(a, b string, maxLength int) (Encoding, error) {
+	if maxLength < 1 {
+		return Encoding{}, fmt.Errorf("maximum length is %d; it must be at least 1", maxLength)
+	}
+	return t.encodePair(a, b, maxLength)
+}
+
+// encodePair truncates when maxLength is not 0.
+func (t *Tokenizer) encodePair(a, b string, maxLength int) (Encoding, error) {
+	idsA, err := t.EncodePlain(a)
+	if err != nil {
+		return Encoding{}, fmt.Errorf("first text: %w", err)
+	}
+	idsB, err := t.EncodePlain(b)
+	if err != nil {
+		return Encoding{}, fmt.Errorf("second text: %w", err)
+	}
+	if maxLength > 0 {
+		room, err := t.room(t.template.pair, maxLength)
+		if err != nil {
+			return Encoding{}, err
+		}
+		keepA, keepB := longestFirst(len(idsA), len(idsB), room)
+		idsA, idsB = idsA[:keepA], idsB[:keepB]
+	}
+	return apply(t.template.pair, idsA, idsB), nil
+}
+
+// room is how many ids of the texts themselves fit.
+func (t *Tokenizer) room(pieces []piece, maxLength int) (int, error) {
+	room := maxLength - added(pieces)
+	if maxLength < 1 || room < 0 {
+		return 0, fmt.Errorf("maximum length is %d; the tokenizer's special tokens alone need %d", maxLength, added(pieces))
+	}
+	return room, nil
+}
+
+// longestFirst is how many ids of two sequences of n1 and n2 ids remain within room, as the reference's
+// truncate_encodings computes it in one step.
+func longestFirst(n1, n2, room int) (int, int) {
+	if n1+n2 <= room {
+		return n1, n2
+	}
+	swapped := n1 > n2
+	if swapped {
+		n1, n2 = n2, n1
+	}
+	if n1 > room {
+		n2 = n1
+	} else {
+		n2 = max(n1, room-n1)
+	}
+	if n1+n2 > room {
+		n1 = room / 2
+		n2 = n1 + room%2
+	}
+	if swapped {
+		return n2, n1
+	}
+	return n1, n2
+}
+
+// EncodeBatch encodes texts in parallel, workers at a time (0: as many as there are processors); row i of the result
+// is Encode(texts[i]). It stops at the first error, which names the row (from 0), or when ctx is done.
+func (t *Tokenizer) EncodeBatch(ctx context.Context, texts []string, workers int) ([][]int32, error) {
+	out := make([][]int32, len(texts))
+	err := parallel(ctx, len(texts), workers, func(i int) error {
+		ids, err := t.Encode(texts[i])
+		if err != nil {
+			return fmt.Errorf("text %d: %w", i, err)
+		}
+		out[i] = ids
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// rowsPerTask is how many rows a worker takes at a time: enough to make the hand-over cheap.
+const rowsPerTask = 256
+
+// parallel calls do(0) to do(n-1) from several workers. Of several errors the one with the smallest index is returned,
+// so that the message does not depend on timing.
+func parallel(ctx context.Context, n, workers int, do func(i int) error) error {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var (
+		mu      sync.Mutex
+		next    int
+		failed  = n
+		failure error
+		group   sync.WaitGroup
+	)
+	take := func() (start, end int) {
+		mu.Lock()
+		defer mu.Unlock()
+		start = next
+		if failed < n && start > failed {
+			start = n // rows before a failure are still done, rows after it are not
+		}
+		end = min(start+rowsPerTask, n)
+		next = end
+		return start, end
+	}
+	work := func() {
+		for ctx.Err() == nil {
+			start, end := take()
+			if start >= end {
+				return
+			}
+			for i := start; i < end; i++ {
+				if err := do(i); err != nil {
+					mu.Lock()
+					if i < failed {
+						failed, failure = i, err
+					}
+					mu.Unlock()
+					break
+				}
+			}
+		}
+	}
+	for range min(workers, (n+rowsPerTask-1)/rowsPerTask) {
+		group.Go(work)
+	}
+	group.Wait()
+	if failure != nil {
+		return failure
+	}
+	return ctx.Err()
+}
