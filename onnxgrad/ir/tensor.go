@@ -294,3 +294,8 @@ func (t *Tensor) Float32s() ([]float32, error) {
 	dst := make([]float32, t.Len())
 	return dst, t.ReadFloat32(dst)
 }
+
+// NewRaw makes a tensor over little-endian raw data, which it keeps.
+func NewRaw(name string, d DType, dims []int64, raw []byte) *Tensor {
+	return &Tensor{Name: name, DType: d, Dims: slices.Clone(dims), raw: raw}
+}

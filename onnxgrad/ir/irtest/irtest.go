@@ -61,6 +61,12 @@ func (b *Builder) Floats(name string, dims []int64, data ...float32) *Builder {
 	return b
 }
 
+// Const adds a float32 constant that is no parameter.
+func (b *Builder) Const(name string, dims []int64, data ...float32) *Builder {
+	b.g.Lifted[name] = true
+	return b.Floats(name, dims, data...)
+}
+
 // Fill adds a float32 initializer with small distinct numbers.
 func (b *Builder) Fill(name string, dims ...int64) *Builder {
 	n := int64(1)
@@ -69,7 +75,7 @@ func (b *Builder) Fill(name string, dims ...int64) *Builder {
 	}
 	data := make([]float32, n)
 	for i := range data {
-		data[i] = float32((i*7919+len(name)*31)%23-11) / 16
+		data[i] = (float32((i*7919+len(name)*31)%23) - 11.5) / 16
 	}
 	return b.Floats(name, dims, data...)
 }

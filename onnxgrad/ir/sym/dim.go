@@ -255,3 +255,18 @@ func (d Dim) String() string {
 	}
 	return b.String()
 }
+
+// A Monomial is one term of a Dim: Coef times the product of Symbols.
+type Monomial struct {
+	Coef    int64
+	Symbols []*Symbol
+}
+
+// Terms returns the monomials of d, none for 0.
+func (d Dim) Terms() []Monomial {
+	out := make([]Monomial, len(d.terms))
+	for i, t := range d.terms {
+		out[i] = Monomial{t.coef, t.vars}
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package onnxgrad
+
+import (
+	"fmt"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/sym"
+)
+
+// normalizationRules: softmax and the normalisations with learned scale.
+var normalizationRules = map[string]func(*VJP) error{
+	"Softmax": vjpSoftmax, "LogSoftmax": vjpLogSoftmax,
+	"LayerNormalization": vjpLayerNorm, "RMSNormalization": vjpRMSNorm, "SimplifiedLayerNormalization": vjpRMSNorm,
+}
+
+// y = softmax(x):  y·(g − Σ g·y)
+func vjpSoftmax(v *VJP) error {
+	if !v.Want(0) {
+		return nil
+	}
+	y := v.sanitised()
+	axis := v.Axis(v.Node.Int("axis", -1), v.Rank(v.X(0)))
+	dot := v.ReduceSum(v.Mul(v.GY(0), y), true, axis)
+	v.Set(0, v.Mul(y, v.Sub(v.GY(0), dot)))
+	return nil
+}
+
+// sanitised returns the softmax after the exporter's Where(IsNaN(y), 0, y),
+// where there is one: a row that the mask forbids entirely is NaN before it and
+// would make its gradient NaN too.
+func (v *VJP) sanitised() string {
+	y := v.Y(0)
+	for _, n := range v.walk.forward {
+		if !n.Is("Where") || n.Input(2) != y {
+			continue
+		}
+		if c := v.producer[n.Input(0)]; c != nil && c.Is("IsNaN") && c.Input(0) == y {
+			return n.Output(0)
+		}
+	}
+	return y
+}
+
+// y = log softmax(x):  g − eʸ·Σg
+func vjpLogSoftmax(v *VJP) error {
+	if !v.Want(0) {
+		return nil
+	}
+	axis := v.Axis(v.Node.Int("axis", -1), v.Rank(v.X(0)))
+	v.Set(0, v.Sub(v.GY(0), v.Mul(v.Op("Exp", nil, v.Y(0)), v.ReduceSum(v.GY(0), true, axis))))
+	return nil
+}
+
+// y = x̂·γ + β, x̂ = (x − μ)·r, over the axes from "axis" on:
+//
+//	x: r·(ĝ − mean ĝ − x̂·mean(ĝ·x̂)),  ĝ = g·γ
+//	γ: g·x̂      β: g
+//
+// μ and r are the operator's second and third results.
+func vjpLayerNorm(v *VJP) error {
+	rank := v.Rank(v.X(0))
+	mean, inv := v.statistics(rank)
+	hat := ""
+	if v.Want(0) || v.Want(1) {
+		hat = v.Mul(v.Sub(v.X(0), mean), inv)
+	}
+	if v.Want(0) {
+		axes := seq(v.Axis(v.Node.Int("axis", -1), rank), rank+v.Lead)
+		g := v.Mul(v.GY(0), v.X(1))
+		centred := v.Sub(g, v.ReduceMean(g, true, axes...))
+		along := v.Mul(hat, v.ReduceMean(v.Mul(g, hat), true, axes...))
+		v.Set(0, v.Mul(inv, v.Sub(centred, along)))
+	}
+	if v.Want(1) {
+		v.SetBroadcast(1, v.Mul(v.GY(0), hat))
+	}
+	if v.Want(2) {
+		v.SetBroadcast(2, v.GY(0))
+	}
+	return nil
+}
+
+// statistics names the mean and inverse deviation results of the forward node,
+// asking for them where the exporter did not.
+func (v *VJP) statistics(rank int) (mean, inv string) {
+	n := v.Node
+	for len(n.Outputs) < 3 {
+		n.Outputs = append(n.Outputs, "")
+	}
+	for i, suffix := range []string{1: "mean", 2: "inv_std"} {
+		if i > 0 && n.Outputs[i] == "" {
+			n.Outputs[i] = v.fresh(suffix)
+		}
+	}
+	first := v.Axis(n.Int("axis", -1), rank) - v.Lead
+	shape := append([]sym.Dim{}, v.Shape(v.X(0))...)
+	for i := first; i < rank; i++ {
+		shape[i] = sym.Const(1)
+	}
+	for _, o := range n.Outputs[1:] {
+		v.Values.Set(o, infer.Info{DType: ir.Float32, Ranked: true, Shape: shape})
+		v.producer[o] = n
+	}
+	return n.Outputs[1], n.Outputs[2]
+}
+
+// y = x·r·γ, r = 1/√(mean x² + ε), over the axes from "axis" on:
+//
+//	x: r·(ĝ − x̂·mean(ĝ·x̂)),  ĝ = g·γ, x̂ = x·r
+//	γ: g·x̂
+func vjpRMSNorm(v *VJP) error {
+	rank := v.Rank(v.X(0))
+	if v.Want(2) {
+		return fmt.Errorf("it has a shift, which this operator does not define")
+	}
+	axis := v.Axis(v.Node.Int("axis", -1), rank)
+	square := v.ReduceMean(v.Mul(v.X(0), v.X(0)), true, seq(axis-v.Lead, rank)...)
+	r := v.Op("Reciprocal", nil, v.Op("Sqrt", nil, v.Add(square, v.Scalar(v.Node.Float("epsilon", 1e-5)))))
+	hat := v.Mul(v.X(0), r)
+	if v.Want(0) {
+		g := v.Mul(v.GY(0), v.X(1))
+		along := v.Mul(hat, v.ReduceMean(v.Mul(g, hat), true, seq(axis, rank+v.Lead)...))
+		v.Set(0, v.Mul(r, v.Sub(g, along)))
+	}
+	if v.Want(1) {
+		v.SetBroadcast(1, v.Mul(v.GY(0), hat))
+	}
+	return nil
+}
