@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #define CALL(api, name) ((gw_fn_##name)(((void *const *)(api))[gw_at_##name]))
 
@@ -20,6 +23,14 @@ struct OrtApiBase {
 
 const char *gw_base_version(OrtApiBase *base) { return base->GetVersionString(); }
 const OrtApi *gw_base_api(OrtApiBase *base, uint32_t version) { return base->GetApi(version); }
+
+void gw_return_large_blocks(void) {
+#ifdef __GLIBC__
+  // By default glibc raises its threshold for mapped blocks to the size of the largest one freed, up to 32 MiB; smaller
+  // ones then come from a heap that fragments and is never given back. Setting the threshold switches that off.
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
 
 const char *gw_status_message(const OrtApi *api, const OrtStatus *status) { return CALL(api, GetErrorMessage)(status); }
 void gw_status_release(const OrtApi *api, OrtStatus *status) { CALL(api, ReleaseStatus)(status); }

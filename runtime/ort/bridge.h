@@ -31,6 +31,9 @@ enum { gw_inputs, gw_outputs, gw_overridable };
 const char *gw_base_version(OrtApiBase *base);
 const OrtApi *gw_base_api(OrtApiBase *base, uint32_t version);
 
+// Makes malloc give every block of 1 MiB or more back to the system when it is freed.
+void gw_return_large_blocks(void);
+
 const char *gw_status_message(const OrtApi *api, const OrtStatus *status);
 void gw_status_release(const OrtApi *api, OrtStatus *status);
 

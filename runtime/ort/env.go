@@ -96,12 +96,14 @@ func realPath(path string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
-// initialise lets the wrapper open the library and takes the function table from it. Log lines and telemetry are off.
+// initialise lets the wrapper open the library and takes the function table from it. Log lines and telemetry are off, and
+// malloc is told to give large blocks back: without that ShrinkArena and NoArena save nothing (see Options).
 func initialise(lib Library, base *C.OrtApiBase) (*Env, error) {
 	api := C.gw_base_api(base, pinned.HeaderAPIVersion)
 	if api == nil {
 		return nil, fmt.Errorf("it does not offer API version %d; %s", pinned.HeaderAPIVersion, pinned.Remedy)
 	}
+	C.gw_return_large_blocks()
 	yalue.SetSharedLibraryPath(lib.Path)
 	if err := yalue.InitializeEnvironment(yalue.WithLogLevelFatal()); err != nil {
 		return nil, err

@@ -39,7 +39,19 @@ var optLevels = [...]struct {
 }
 
 // Options are the settings of a session. The zero value is right for training graphs: its memory settings keep the peak
-// low (see the fields), and its threads do not compete with the Go side's.
+// low, and its threads do not compete with the Go side's.
+//
+// What BenchmarkMemory measured, in MB above the weights, for a forward and backward pass over 24 layers that keeps 96 MB
+// of activations: after the first run, after five of the same shape, after three growing by 6, 12 and 25 percent:
+//
+//	default      109  109  167
+//	MemPattern   109  217  251
+//	ShrinkArena  109  111  159
+//	NoArena      105  106  142
+//
+// The arena grows by powers of two. Growing by what is asked for (kSameAsRequested) ends at 488 in the same test, because
+// regions of one shape are not used for the next larger one; so it is not offered. A caller that knows its largest shape
+// runs it first (139 after the first run, 160 after three smaller shapes).
 type Options struct {
 	// Name is what errors call the session; empty means the model's file name, or "model" for one from memory.
 	Name string
@@ -53,14 +65,13 @@ type Options struct {
 	// runtime does not know is ignored by it.
 	DisableOptimizers []string
 	// MemPattern plans all buffers of a run from those of the first run of the same input shapes. Off by default: the
-	// plan is one more block beside the arena (measured: the peak doubles from the second run on), and one plan is kept
-	// for ever for each input shape.
+	// plan is one more block beside the arena, and one plan is kept for ever for each input shape.
 	MemPattern bool
-	// NoArena gives every buffer back to the system at once instead of keeping it for the next run. Slower, since large
-	// buffers are mapped and zeroed by the kernel each time.
+	// NoArena gives every buffer back to the system at once instead of keeping it for the next run. The lowest peak, but
+	// 10 to 25 percent slower, since the kernel maps and clears large buffers each time.
 	NoArena bool
 	// ShrinkArena gives memory that no tensor uses back to the system at the end of each run: for a session that runs
-	// seldom beside others, or now and then on a far larger shape. No effect with NoArena.
+	// seldom beside others, or on very different shapes. No effect with NoArena.
 	ShrinkArena bool
 	// AllowSpinning lets idle threads of the session burn their core while they wait for work. Off by default: several
 	// sessions and the Go side share the cores.

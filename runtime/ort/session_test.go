@@ -75,6 +75,24 @@ func TestSessionOtherKinds(t *testing.T) {
 	}
 }
 
+// TestSessionOldModels: below IR version 4 every initializer had to be an input as well; it is not one to feed.
+func TestSessionOldModels(t *testing.T) {
+	g := graph(values(value("x", Float32, 1), value("c", Float32, 1)), values(value("y", Float32, 1)), node("Add", "x c", "y"))
+	g.Initializer = []*onnxpb.TensorProto{floats("c", []int64{1}, 5)}
+	s, err := testEnv(t).NewSession(model(t, g, 3), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if in, over := s.Inputs(), s.Overridable(); len(in) != 1 || len(over) != 0 {
+		t.Errorf("inputs %v, overridable %v", in, over)
+	}
+	out, err := s.Run(t.Context(), map[string]*Tensor{"x": tensor[float32](t, []int64{1}, 1)})
+	if err != nil || data[float32](t, out["y"])[0] != 6 {
+		t.Errorf("got %v, %v", out, err)
+	}
+}
+
 func TestNewSessionRefuses(t *testing.T) {
 	env := testEnv(t)
 	good := model(t, addGraph(), 10)
