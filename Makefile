@@ -5,17 +5,18 @@
 
 SHELL     := bash
 GO        ?= go
-PYTHON    ?= python3
-PYTHON_TS ?= $(PYTHON)
-PYTHON_DYN ?= $(PYTHON)
 FUZZTIME  ?= 30s
 BENCH     ?= .
 COUNT     ?= 6
 RACE      ?= ./...
 
-export PYTHON PYTHON_TS PYTHON_DYN
+# For golden only: PYTHON serves both exporters unless they have one of their own.
+PYTHON_TS  ?= $(PYTHON)
+PYTHON_DYN ?= $(PYTHON)
+export PYTHON_TS PYTHON_DYN
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help library build demo test unit race lint slow-test fuzz bench golden clean
 
 help: ## list the targets and their settings
@@ -61,7 +62,7 @@ bench: library ## benchmarks matching BENCH (.), COUNT (6) times each, into out/
 	set -o pipefail; $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 0 ./... | tee out/bench.txt
 	@if [ -f out/bench-before.txt ]; then echo "compare: benchstat out/bench-before.txt out/bench.txt"; fi
 
-golden: ## regenerate the fixtures (PYTHON_TS and PYTHON_DYN: see testdata/gen/README.md)
+golden: ## regenerate the fixtures with PYTHON, or PYTHON_TS and PYTHON_DYN (testdata/gen/README.md)
 	@found=; for script in $$(find . -name golden.sh -path '*testdata*' | sort); do found=1; echo "== $$script"; bash "$$script" || exit 1; done; \
 	if [ -z "$$found" ]; then echo "no golden.sh beside any testdata"; exit 1; fi
 
