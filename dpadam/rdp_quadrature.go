@@ -29,7 +29,7 @@ const (
 // to N(0), jointly normal under N(0) with variances |g|^2, |g'|^2 and covariance <g,g'>
 // (over sigma^2), and F = f(e^a) h(e^b), f = ((1-q)+qL)^alpha, h = ((1-q)+qL)^(1-alpha).
 // By Price's theorem dE[F]/dcov = E[L L' f'h'] <= 0 as f rises and h falls, so the
-// covariance is least, anti-parallel; and dE[F]/d|g|^2 has the parts E[L^2 f''h]/2 >= 0
+// covariance is least, anti-parallel; and dE[F]/d|g|^2 has the parts E[L^2 f”h]/2 >= 0
 // and, through the covariance -|g||g'|, -E[L L' f'h'] >= 0; likewise for g' as h is convex.
 // The pair is its own mirror image, so both directions are equal.
 //

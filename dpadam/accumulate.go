@@ -1,0 +1,147 @@
+package dpadam
+
+import (
+	"fmt"
+	"math"
+	"sync/atomic"
+)
+
+// Accumulator adds up the clipped sums of a step's microbatches. Under a noisy plan each
+// sum is rounded to the lattice, K += round(S/gamma), in int64: addition is exact, so the
+// order of the microbatches does not matter, and the whole vector has the sensitivity that
+// the plan's lattice states. Without noise it is a plain float64 sum.
+//
+// It belongs to one step: Noiser.Release empties it.
+type Accumulator struct {
+	plan         *Plan
+	lattice      Lattice
+	k            []int64   // noisy plans
+	f            []float64 // plans without noise
+	records      int64
+	microbatches int64
+	err          error // the first failure; the step cannot be released any more
+}
+
+// NewAccumulator returns an empty accumulator of the plan's d coordinates (8 bytes each).
+func NewAccumulator(p *Plan) *Accumulator {
+	a := &Accumulator{plan: p}
+	if p.Noisy() {
+		a.lattice = *p.spec.Lattice
+		a.k = make([]int64, p.spec.Dim)
+	} else {
+		a.f = make([]float64, p.spec.Dim)
+	}
+	return a
+}
+
+// Records is the number of records added since the last reset. It is secret: debug
+// output only.
+func (a *Accumulator) Records() int64 { return a.records }
+
+// normTolerance is how far the float32 norm of a sum may lie above records*C before Add
+// calls it unclipped. The plan's overflow proof includes it; the privacy proof rests on
+// the clipping itself (C*(1-rho)), not on this check.
+const normTolerance = 1e-3
+
+// Add adds the clipped sum of one microbatch. records is the number of its sampled
+// records, those included whose gradient was deselected or is zero, without padding. It is an
+// error, and the step cannot be released, if the sum is not finite or longer than
+// records*C (ErrSensitivity), or if there are more records or microbatches than the plan
+// proves its noise for (ErrMisuse).
+func (a *Accumulator) Add(sum []float32, records int) error {
+	if a.err != nil {
+		return a.err
+	}
+	a.err = a.add(sum, records)
+	return a.err
+}
+
+func (a *Accumulator) add(sum []float32, records int) error {
+	s := &a.plan.spec
+	if int64(len(sum)) != s.Dim {
+		return fmt.Errorf("%w: sum has %d coordinates, the plan %d", ErrMisuse, len(sum), s.Dim)
+	}
+	if records < 0 || a.records+int64(records) > s.Records {
+		return fmt.Errorf("%w: %d more records after %d, the plan has %d", ErrMisuse, records, a.records, s.Records)
+	}
+	if a.k != nil && a.microbatches+1 > a.lattice.MaxMicrobatches {
+		return fmt.Errorf("%w: more than %d microbatches: each but the last of a bucket must hold at least %d records",
+			ErrMisuse, a.lattice.MaxMicrobatches, s.Microbatch)
+	}
+	a.records += int64(records)
+	a.microbatches++
+	limit := math.Inf(1)
+	if s.ClipNorm > 0 {
+		limit = float64(records) * s.ClipNorm * (1 + normTolerance)
+	}
+	if a.k != nil {
+		return a.addLattice(sum, limit)
+	}
+	return a.addPlain(sum, limit)
+}
+
+// addLattice rounds and adds. |S_j| <= |S| <= limit <= N*C*(1+2^-9) is checked before the
+// step can be released, so no K_j can have overflowed then (latticeAt).
+func (a *Accumulator) addLattice(sum []float32, limit float64) error {
+	inv := math.Ldexp(1, -a.lattice.Exponent)
+	var norm atomicFloat
+	parallel(len(sum), updateStretch, func(lo, hi int) {
+		k, part := a.k[lo:hi], 0.0
+		for i, x := range sum[lo:hi] {
+			v := float64(x)
+			part += v * v
+			k[i] += int64(math.RoundToEven(v * inv))
+		}
+		norm.add(part)
+	})
+	return checkNorm(math.Sqrt(norm.value()), limit)
+}
+
+func (a *Accumulator) addPlain(sum []float32, limit float64) error {
+	var norm atomicFloat
+	parallel(len(sum), updateStretch, func(lo, hi int) {
+		f, part := a.f[lo:hi], 0.0
+		for i, x := range sum[lo:hi] {
+			v := float64(x)
+			part += v * v
+			f[i] += v
+		}
+		norm.add(part)
+	})
+	return checkNorm(math.Sqrt(norm.value()), limit)
+}
+
+// checkNorm also refuses NaN and Inf. The norm itself is a function of private data: the
+// message does not carry it.
+func checkNorm(norm, limit float64) error {
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return fmt.Errorf("%w: the clipped sum of a microbatch is not finite; records that are not finite must be deselected", ErrSensitivity)
+	}
+	if norm > limit {
+		return fmt.Errorf("%w: the clipped sum of a microbatch is longer than its records times the clipping norm", ErrSensitivity)
+	}
+	return nil
+}
+
+// Reset empties the accumulator, whatever state it is in.
+func (a *Accumulator) Reset() {
+	clear(a.k)
+	clear(a.f)
+	a.empty()
+}
+
+func (a *Accumulator) empty() { a.records, a.microbatches, a.err = 0, 0, nil }
+
+// atomicFloat adds float64 values from several goroutines.
+type atomicFloat struct{ bits atomic.Uint64 }
+
+func (f *atomicFloat) add(x float64) {
+	for {
+		old := f.bits.Load()
+		if f.bits.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+x)) {
+			return
+		}
+	}
+}
+
+func (f *atomicFloat) value() float64 { return math.Float64frombits(f.bits.Load()) }

@@ -1,0 +1,115 @@
+package dpadam
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// The ledger is a text file of JSON lines. Every line but the first carries in "prev" the
+// SHA-256 of the line before it (its bytes without the newline), so that no line can be
+// removed, changed or moved without breaking the chain; what the chain cannot see, lines
+// missing at the end, the heads stored in checkpoints do. Types:
+//
+//	ledger  first line: format version, a random run id, the plan
+//	step    one charge: its number, counting everything charged before, and the
+//	        optimizer step it pays for
+//	resume  another process goes on: a random session id, the number of charges so far,
+//	        the torn lines before it (each counts as a charge)
+//	end     the run ended: optimizer steps taken by the model that was written
+//
+// The run and session ids make every branch of a copied ledger distinct, so that
+// MergeLedgers can charge all of them.
+const ledgerVersion = 1
+
+const (
+	lineLedger = "ledger"
+	lineStep   = "step"
+	lineResume = "resume"
+	lineEnd    = "end"
+)
+
+// ledgerLine is any line; the fields of the other types are absent.
+type ledgerLine struct {
+	Type       string          `json:"type"`
+	Version    int             `json:"version,omitempty"`
+	Run        string          `json:"run,omitempty"`
+	NotPrivate string          `json:"not_private,omitempty"`
+	Plan       json.RawMessage `json:"plan,omitempty"`
+	Session    string          `json:"session,omitempty"`
+	Charge     int64           `json:"charge,omitempty"`
+	Step       int64           `json:"step,omitempty"`
+	Charged    *int64          `json:"charged,omitempty"`
+	Torn       []fragment      `json:"torn,omitempty"`
+	Taken      *int64          `json:"taken,omitempty"`
+	Prev       string          `json:"prev,omitempty"`
+}
+
+// fragment describes a torn line: what a crash left of a write.
+type fragment struct {
+	Bytes int    `json:"bytes"`
+	Hash  string `json:"sha256"`
+}
+
+func fragmentOf(line []byte) fragment { return fragment{len(line), hashLine(line)} }
+
+// hashLine returns the SHA-256 of a line without its newline, in hexadecimal.
+func hashLine(line []byte) string {
+	sum := sha256.Sum256(line)
+	return hex.EncodeToString(sum[:])
+}
+
+// encodeLine returns the line without its newline.
+func encodeLine(l ledgerLine) ([]byte, error) {
+	data, err := json.Marshal(l)
+	if err != nil {
+		return nil, fmt.Errorf("ledger line: %w", err)
+	}
+	return data, nil
+}
+
+// decodeLine reads one line. torn means that it is no complete JSON object, as after a
+// crash in the middle of a write; any other fault is an error.
+func decodeLine(data []byte) (l ledgerLine, torn bool, err error) {
+	trimmed := bytes.TrimSpace(data)
+	if !json.Valid(data) || len(trimmed) == 0 || trimmed[0] != '{' {
+		return l, true, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&l); err != nil {
+		return l, false, fmt.Errorf("%v (written by a newer version?)", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return l, false, fmt.Errorf("text after the JSON object")
+	}
+	return l, false, l.checkShape()
+}
+
+// checkShape refuses unknown types and fields that belong to another type.
+func (l *ledgerLine) checkShape() error {
+	header := l.Version != 0 || l.Run != "" || l.Plan != nil || l.NotPrivate != ""
+	resume := l.Session != "" || l.Charged != nil || l.Torn != nil
+	step := l.Charge != 0 || l.Step != 0
+	end := l.Taken != nil
+	var own, others bool
+	switch l.Type {
+	case lineLedger:
+		own, others = l.Version != 0 && l.Run != "" && l.Plan != nil, resume || step || end || l.Prev != ""
+	case lineStep:
+		own, others = l.Charge > 0 && l.Step > 0, header || resume || end
+	case lineResume:
+		own, others = l.Session != "" && l.Charged != nil, header || step || end
+	case lineEnd:
+		own, others = l.Taken != nil && *l.Taken >= 0, header || resume || step
+	default:
+		return fmt.Errorf("unknown line type %q (written by a newer version?)", l.Type)
+	}
+	if !own || others {
+		return fmt.Errorf("a %s line with missing or foreign fields", l.Type)
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package dpadam
+
+const raceEnabled = false
