@@ -64,7 +64,7 @@ func download(ctx context.Context, p pinned.Package, dir string, log io.Writer) 
 		if err := os.Mkdir(own, 0o700); err != nil {
 			return "", err
 		}
-		archive, err := c.call(ctx, name, args, own)
+		archive, err := c.call(ctx, name, args, own, log)
 		if err == nil || ctx.Err() != nil {
 			return archive, err
 		}
@@ -76,14 +76,15 @@ func download(ctx context.Context, p pinned.Package, dir string, log io.Writer) 
 	return "", errors.New(strings.Join(failures, "; "))
 }
 
-// call runs the client in dir and returns the one archive it wrote.
-func (c client) call(ctx context.Context, name string, args []string, dir string) (string, error) {
+// call runs the client in dir and returns the one archive it wrote. What a failing client said goes to the log.
+func (c client) call(ctx context.Context, name string, args []string, dir string, log io.Writer) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
+		log.Write(out)
 		return "", fmt.Errorf("%w: %s", err, lastLine(string(out)))
 	}
 	found, err := filepath.Glob(filepath.Join(dir, c.archives))
@@ -96,17 +97,18 @@ func (c client) call(ctx context.Context, name string, args []string, dir string
 	return found[0], nil
 }
 
-// lastLine is the last line of a client's output that says something, cut to a readable length.
+// lastLine is the last line of a client's output that says something, cut to a readable length. npm ends with where its
+// log is.
 func lastLine(out string) string {
 	const most = 300
 	line := "it said nothing"
 	for l := range strings.Lines(out) {
-		if l = strings.TrimSpace(l); l != "" {
+		if l = strings.TrimSpace(l); l != "" && !strings.Contains(l, "A complete log of this run") {
 			line = l
 		}
 	}
 	if len(line) > most {
-		line = line[:most] + "…"
+		line = strings.ToValidUTF8(line[:most], "") + "…"
 	}
 	return line
 }

@@ -175,10 +175,10 @@ func TestFetchFromPip(t *testing.T) {
 
 func TestFetchNPMFails(t *testing.T) {
 	w := newWorld(t)
-	w.script("npm", "echo first; echo npm error network down >&2; touch half.tgz; exit 1")
+	w.script("npm", "echo first; echo npm error network down >&2; echo npm error A complete log of this run is in X; touch half.tgz; exit 1")
 	w.install("pip3", "pip")
 	w.wants("the library of pip")
-	if log := w.log.String(); !strings.Contains(log, "npm failed: exit status 1: npm error network down") {
+	if log := w.log.String(); !strings.Contains(log, "npm failed: exit status 1: npm error network down\n") || !strings.Contains(log, "first\n") {
 		t.Errorf("the log is %q", log)
 	}
 	w.install("npm", "npm") // a library of the other client is as good
