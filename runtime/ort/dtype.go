@@ -3,6 +3,7 @@ package ort
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -78,21 +79,20 @@ func dtypeNames() []string {
 // elements is the number of elements of a shape: the product of its dims, 1 for rank 0, 0 where a dim is 0. A negative
 // dim, or a tensor whose bytes would not fit an int, is an error.
 func elements(shape []int64, size int) (int, error) {
-	n, empty := int64(1), false
+	n := int64(1)
 	for axis, d := range shape {
-		switch {
-		case d < 0:
+		if d < 0 {
 			return 0, fmt.Errorf("shape %v: dimension %d is negative", shape, axis)
-		case d == 0:
-			empty = true
-		case n > math.MaxInt64/d:
-			return 0, fmt.Errorf("shape %v has more elements than fit 64 bits", shape)
-		default:
-			n *= d
 		}
 	}
-	if empty {
-		return 0, nil
+	if slices.Contains(shape, 0) {
+		return 0, nil // however large the others are
+	}
+	for _, d := range shape {
+		if n > math.MaxInt64/d {
+			return 0, fmt.Errorf("shape %v has more elements than fit 64 bits", shape)
+		}
+		n *= d
 	}
 	if n > int64(math.MaxInt/max(size, 1)) {
 		return 0, fmt.Errorf("shape %v needs more bytes than can be addressed", shape)
