@@ -14,6 +14,7 @@ import onnxruntime as ort
 import torch
 from torch.func import functional_call, grad, vmap
 
+import demo_model
 from batch import draw
 from cases import CASES
 from families import FAMILIES
@@ -53,6 +54,17 @@ def check_model(folder):
         real = inputs["attention_mask"].astype(bool) if want.ndim == 3 else np.ones(len(want), bool)
         worst = max(worst, float(np.abs(got - want)[real].max()))
     expect(about["cases"] and worst <= 1e-4, f"{folder.name}: {len(about['cases'])} cases, logits differ by {worst:.1e}")
+
+
+def check_demo():
+    """The demo's untrained model: logits at the smallest and the largest size."""
+    session = ort.InferenceSession(str(ROOT / "demo" / "init" / "model.onnx"), providers=["CPUExecutionProvider"])
+    model, worst = demo_model.build(), 0.0
+    for shape in ((1, 1), (1, 128), (3, 60)):
+        ids = np.arange(shape[0] * shape[1]).reshape(shape) * 7 % demo_model.VOCAB
+        (got,) = session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+        worst = max(worst, float(np.abs(got - model(torch.from_numpy(ids)).logits.detach().numpy()).max()))
+    expect(worst <= 1e-4, f"demo/init: logits differ by {worst:.1e}")
 
 
 def vmap_norms(model, case, inputs, targets):
@@ -105,6 +117,7 @@ def check_paths():
 def main():
     for folder in sorted(MODELS.iterdir()):
         check_model(folder)
+    check_demo()
     for family_name in CASES:
         check_norms(family_name)
     check_paths()

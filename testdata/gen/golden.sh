@@ -16,5 +16,8 @@ if [[ "${GOLDEN_ONLY:-}" != check ]]; then
   "$PYTHON_DYN" names.py
   "$PYTHON_DYN" goldens.py
   "$PYTHON_DYN" optimizer.py
+  "$PYTHON_DYN" demo_text.py
+  "$PYTHON_DYN" demo_tokenizer.py
+  "$PYTHON_DYN" demo_export.py
 fi
 "$PYTHON_DYN" check.py
