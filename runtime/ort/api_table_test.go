@@ -60,7 +60,7 @@ _Static_assert(ORT_API_VERSION == %d, "pinned.HeaderAPIVersion");
 }
 
 // goOutput is the output of a go command.
-func goOutput(t *testing.T, args ...string) string {
+func goOutput(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("go", args...)
 	cmd.Stderr = os.Stderr

@@ -81,8 +81,8 @@ func checkELF(path string, r io.ReaderAt, size int64) error {
 		return wrongArch(path, arch, f.Machine.String())
 	}
 	for _, p := range f.Progs {
-		if p.Type == elf.PT_LOAD && p.Off+p.Filesz > uint64(size) {
-			return fmt.Errorf("%s is truncated: it has %d bytes, its segments reach to %d", path, size, p.Off+p.Filesz)
+		if p.Type == elf.PT_LOAD && !within(p.Off, p.Filesz, size) {
+			return truncated(path, size, p.Off, p.Filesz)
 		}
 	}
 	return nil
@@ -116,11 +116,20 @@ func checkMachO(path string, r io.ReaderAt, size int64) error {
 
 func checkSegments(path string, f *macho.File, size int64) error {
 	for _, l := range f.Loads {
-		if s, ok := l.(*macho.Segment); ok && s.Offset+s.Filesz > uint64(size) {
-			return fmt.Errorf("%s is truncated: it has %d bytes, its segments reach to %d", path, size, s.Offset+s.Filesz)
+		if s, ok := l.(*macho.Segment); ok && !within(s.Offset, s.Filesz, size) {
+			return truncated(path, size, s.Offset, s.Filesz)
 		}
 	}
 	return nil
+}
+
+// within reports whether length bytes from offset on lie in a file of size bytes, whatever numbers a header holds.
+func within(offset, length uint64, size int64) bool {
+	return length <= uint64(size) && offset <= uint64(size)-length
+}
+
+func truncated(path string, size int64, offset, length uint64) error {
+	return fmt.Errorf("%s is truncated: it has %d bytes, but a segment of %d bytes begins at %d", path, size, length, offset)
 }
 
 func wrongArch(path, arch, name string) error {

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // fakeLibrary builds a shared library that calls itself an onnxruntime of the given version, or with an empty version
 // one without OrtGetApiBase. It offers no API.
-func fakeLibrary(t *testing.T, path, version string) {
+func fakeLibrary(t testing.TB, path, version string) {
 	t.Helper()
 	text := fmt.Sprintf(`
 struct base { const void *(*api)(unsigned); const char *(*version)(void); };
