@@ -335,3 +335,33 @@ func (b *Builder) symbolExtent(s *sym.Symbol) string {
 
 // sortedKeys is for deterministic output.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// SetInfo describes a constant that was added to the graph by hand.
+func (b *Builder) SetInfo(t *ir.Tensor) {
+	b.names[t.Name] = 1
+	b.Values.Set(t.Name, infer.OfTensor(t))
+}
+
+// Input declares a graph input of that name, or of the name with a number
+// behind it where it is taken, and returns the declaration.
+func (b *Builder) Input(name string, d ir.DType, shape ...sym.Dim) *ir.ValueInfo {
+	old := b.prefix
+	b.prefix = ""
+	v := &ir.ValueInfo{Name: b.fresh(name), DType: d, Dims: Declare(shape)}
+	b.prefix = old
+	b.Graph.Inputs = append(b.Graph.Inputs, v)
+	b.Values.Set(v.Name, infer.Info{DType: d, Ranked: true, Shape: shape})
+	return v
+}
+
+// Output names a value as a graph output.
+func (b *Builder) Output(name, value string) *ir.ValueInfo {
+	old := b.prefix
+	b.prefix = ""
+	name = b.fresh(name)
+	b.OpNamed(name, "Identity", nil, value)
+	b.prefix = old
+	v := &ir.ValueInfo{Name: name, DType: b.Values.Of(value).DType, Dims: Declare(b.Shape(value))}
+	b.Graph.Outputs = append(b.Graph.Outputs, v)
+	return v
+}

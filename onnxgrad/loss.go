@@ -76,18 +76,9 @@ type lossBuilder struct {
 
 // input adds a graph input for the loss.
 func (l *lossBuilder) input(name string, d ir.DType, shape ...sym.Dim) string {
-	v := &ir.ValueInfo{Name: l.uniqueInput(name), DType: d, Dims: Declare(shape)}
-	l.Graph.Inputs = append(l.Graph.Inputs, v)
-	l.Values.Set(v.Name, infer.Info{DType: d, Ranked: true, Shape: shape})
+	v := l.Input(name, d, shape...)
 	l.loss.Inputs = append(l.loss.Inputs, v)
 	return v.Name
-}
-
-func (l *lossBuilder) uniqueInput(name string) string {
-	old := l.prefix
-	defer func() { l.prefix = old }()
-	l.prefix = ""
-	return l.fresh(name)
 }
 
 func (l *lossBuilder) wantRank(ranks ...int) error {

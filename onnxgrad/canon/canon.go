@@ -68,3 +68,6 @@ func Repaired(g *ir.Graph) (*ir.Graph, []string, error) {
 // values infers shapes with the declared input dims; passes use only ranks and
 // constant extents of the result.
 func (c *Graph) values() (*infer.Values, error) { return infer.Graph(c.Graph, nil) }
+
+// Encode writes a repaired graph of any opset as an ONNX file.
+func Encode(g *ir.Graph) ([]byte, error) { return g.Marshal() }

@@ -19,7 +19,7 @@ func graphFromProto(pb *onnxpb.ModelProto, raw [][]byte, f *folder) (*Graph, err
 	}
 	g := &Graph{
 		Name: pb.GetGraph().GetName(), Inits: map[string]*Tensor{}, Lifted: map[string]bool{},
-		Overridable: map[string]bool{}, Opset: map[string]int64{}, ValueInfos: map[string]*ValueInfo{},
+		Overridable: map[string]*ValueInfo{}, Opset: map[string]int64{}, ValueInfos: map[string]*ValueInfo{},
 		Metadata: map[string]string{},
 	}
 	if err := g.readOpsets(pb); err != nil {
@@ -78,7 +78,7 @@ func (g *Graph) readValues(pb *onnxpb.GraphProto, raw [][]byte, f *folder) error
 		// IR < 4 lists every initializer as an input; from 4 on that makes it
 		// a default the caller may override. Neither is data.
 		if _, ok := g.Inits[info.Name]; ok {
-			g.Overridable[info.Name] = true
+			g.Overridable[info.Name] = info
 			continue
 		}
 		g.Inputs = append(g.Inputs, info)

@@ -129,8 +129,8 @@ func (g *Graph) proto(layout *dataLayout) (*onnxpb.ModelProto, error) {
 			return nil, err
 		}
 		gp.Initializer = append(gp.Initializer, tp)
-		if g.Overridable[name] {
-			gp.Input = append(gp.Input, tensorInfo(g.Inits[name]).proto())
+		if v := g.Overridable[name]; v != nil {
+			gp.Input = append(gp.Input, v.proto())
 		}
 	}
 	for _, v := range slices.Backward(g.Inputs) {
@@ -176,7 +176,8 @@ func (g *Graph) initProto(t *Tensor, layout *dataLayout) (*onnxpb.TensorProto, e
 	}, nil
 }
 
-func tensorInfo(t *Tensor) *ValueInfo {
+// Info declares an input of the tensor's type and shape.
+func (t *Tensor) Info() *ValueInfo {
 	v := &ValueInfo{Name: t.Name, DType: t.DType, Dims: []DeclaredDim{}}
 	for _, d := range t.Dims {
 		v.Dims = append(v.Dims, DeclaredDim{Value: d})

@@ -17,9 +17,9 @@ type Graph struct {
 	InitOrder []string
 	// Lifted marks initializers that were Constant nodes: never parameters.
 	Lifted map[string]bool
-	// Overridable marks initializers that are also graph inputs, which a
-	// caller may feed.
-	Overridable map[string]bool
+	// Overridable holds initializers that are also graph inputs, which a caller
+	// may feed, with their declaration as inputs.
+	Overridable map[string]*ValueInfo
 	// Opset holds the imported version per domain; "" is ai.onnx.
 	Opset map[string]int64
 	// ValueInfos declares types and shapes of intermediate values. Exporters
@@ -222,4 +222,41 @@ func (g *Graph) producers() (map[string]*Node, error) {
 		}
 	}
 	return producer, nil
+}
+
+// Prune drops nodes and initializers that no output depends on. Overridable
+// initializers stay: they are part of the graph's interface.
+func (g *Graph) Prune() {
+	needed := map[string]bool{}
+	for _, o := range g.Outputs {
+		needed[o.Name] = true
+	}
+	kept := make([]*Node, 0, len(g.Nodes))
+	for _, n := range slices.Backward(g.Nodes) {
+		if !slices.ContainsFunc(n.Outputs, func(o string) bool { return needed[o] }) {
+			continue
+		}
+		for _, in := range n.Reads() {
+			needed[in] = true
+		}
+		kept = append(kept, n)
+	}
+	slices.Reverse(kept)
+	g.Nodes = kept
+	for _, name := range slices.Clone(g.InitOrder) {
+		if !needed[name] && g.Overridable[name] == nil {
+			g.RemoveInit(name)
+		}
+	}
+	made := map[string]bool{}
+	for _, n := range g.Nodes {
+		for _, o := range n.Outputs {
+			made[o] = true
+		}
+	}
+	for name := range g.ValueInfos {
+		if !made[name] {
+			delete(g.ValueInfos, name)
+		}
+	}
 }

@@ -15,7 +15,7 @@ type Builder struct{ g *ir.Graph }
 // New starts a graph of that opset.
 func New(opset int64) *Builder {
 	return &Builder{&ir.Graph{
-		Name: "test", Inits: map[string]*ir.Tensor{}, Lifted: map[string]bool{}, Overridable: map[string]bool{},
+		Name: "test", Inits: map[string]*ir.Tensor{}, Lifted: map[string]bool{}, Overridable: map[string]*ir.ValueInfo{},
 		Opset: map[string]int64{"": opset}, ValueInfos: map[string]*ir.ValueInfo{}, Metadata: map[string]string{},
 	}}
 }

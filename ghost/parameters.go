@@ -1,0 +1,368 @@
+package ghost
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/separate"
+)
+
+// A Kind is what a parameter does where it is used.
+type Kind string
+
+// The kinds of use.
+const (
+	Linear    Kind = "linear"    // a factor of a product with activations
+	Embedding Kind = "embedding" // a table read by index
+	Bias      Kind = "bias"      // added to activations
+	Scale     Kind = "scale"     // multiplied with activations elementwise, a norm's γ
+	Shift     Kind = "shift"     // a norm's β
+	Token     Kind = "token"     // joined to activations: a class or mask token
+)
+
+// A ParameterUse is one node that reads a parameter.
+type ParameterUse struct {
+	Node string
+	Op   string
+	Kind Kind
+}
+
+// A Parameter is a floating initializer that can be trained.
+type Parameter struct {
+	Name  string
+	Shape []int64
+	DType ir.DType // in the file; training is in float32
+	Uses  []ParameterUse
+}
+
+// Elements returns the number of coordinates.
+func (p Parameter) Elements() int64 {
+	n := int64(1)
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
+// A Constant is a floating initializer that is not trained, and why.
+type Constant struct {
+	Name  string
+	Shape []int64
+	Why   string
+}
+
+// findParameters sorts a canonical graph's floating initializers into
+// parameters and constants by how they are used. A mask added to attention
+// scores, a rotary table, a lifted scalar and whatever meets no activation are
+// constants.
+func findParameters(g *ir.Graph, values *infer.Values, proof *separate.Proof) ([]Parameter, []Constant) {
+	f := &finder{graph: g, values: values, proof: proof, ix: g.Index(), activation: map[string]bool{}, views: map[string]map[string]bool{}}
+	f.trace()
+	var params []Parameter
+	var constants []Constant
+	for _, name := range g.InitOrder {
+		t := g.Inits[name]
+		switch {
+		case !t.DType.IsFloat():
+		case g.Lifted[name]:
+			constants = append(constants, Constant{name, t.Dims, "a constant of the graph"})
+		case len(t.Dims) == 0:
+			constants = append(constants, Constant{name, t.Dims, "a scalar"})
+		default:
+			uses, why := f.uses(name)
+			if len(uses) == 0 {
+				constants = append(constants, Constant{name, t.Dims, why})
+				continue
+			}
+			params = append(params, Parameter{Name: name, Shape: t.Dims, DType: t.DType, Uses: uses})
+		}
+	}
+	return params, constants
+}
+
+// A finder traces where initializers go.
+type finder struct {
+	graph  *ir.Graph
+	values *infer.Values
+	proof  *separate.Proof
+	ix     *ir.Index
+	// activation marks values computed from a record's tokens or features
+	// through a trained table or product.
+	activation map[string]bool
+	// views lists, by value, the initializers that the value only rearranges.
+	views map[string]map[string]bool
+}
+
+// structural operators only rearrange a parameter, or change it by constants.
+var structural = map[string]bool{
+	"Identity": true, "Cast": true, "Transpose": true, "Reshape": true, "Squeeze": true, "Unsqueeze": true, "Flatten": true,
+	"Slice": true, "Split": true, "Concat": true, "Expand": true, "Tile": true, "Neg": true,
+}
+
+// trace walks the graph once, marking views and activations.
+func (f *finder) trace() {
+	for _, name := range f.graph.InitOrder {
+		if t := f.graph.Inits[name]; t.DType.IsFloat() && len(t.Dims) > 0 && !f.graph.Lifted[name] {
+			f.views[name] = map[string]bool{name: true}
+		}
+	}
+	for _, in := range f.graph.Inputs {
+		f.activation[in.Name] = in.DType.IsFloat() && len(in.Dims) > 1
+	}
+	for _, n := range f.graph.Nodes {
+		if f.makesActivation(n) {
+			for _, o := range n.Outputs {
+				f.activation[o] = true
+			}
+			continue
+		}
+		if roots := f.viewOf(n); roots != nil {
+			for _, o := range n.Outputs {
+				f.views[o] = roots
+			}
+		}
+	}
+}
+
+func (f *finder) makesActivation(n *ir.Node) bool {
+	if slices.ContainsFunc(n.Reads(), func(in string) bool { return f.activation[in] }) {
+		info := f.values.Of(n.Output(0))
+		return info.DType.IsFloat() || info.DType == ir.Undefined
+	}
+	return n.Is("Gather") && f.views[n.Input(0)] != nil && f.isTable(n)
+}
+
+// isTable reports a look-up in a matrix of parameters by integers.
+func (f *finder) isTable(n *ir.Node) bool {
+	table := f.values.Of(n.Input(0))
+	return n.Int("axis", 0) == 0 && table.Ranked && table.Rank() >= 2 && !f.onlyScales(n.Output(0))
+}
+
+// onlyScales reports that a looked-up value is only ever multiplied with
+// something else that is looked up or computed: the cosines and sines of rotary
+// positions.
+func (f *finder) onlyScales(value string) bool {
+	uses := f.ix.Uses[value]
+	for _, u := range uses {
+		switch {
+		case structural[u.Node.Op] && u.Node.Domain == "":
+			if !f.onlyScales(u.Node.Output(0)) {
+				return false
+			}
+		case u.Node.Is("Mul") && f.values.Of(u.Node.Input(1-u.Index)).Rank() > 0:
+		default:
+			return false
+		}
+	}
+	return len(uses) > 0
+}
+
+// viewOf returns the initializers that n's result rearranges: structural
+// operators of views, and arithmetic of a view with constants of the graph.
+func (f *finder) viewOf(n *ir.Node) map[string]bool {
+	if n.Domain != "" {
+		return nil
+	}
+	arithmetic := n.Op == "Add" || n.Op == "Mul" || n.Op == "Sub" || n.Op == "Div"
+	if !structural[n.Op] && !arithmetic {
+		return nil
+	}
+	roots := map[string]bool{}
+	for _, in := range n.Inputs {
+		switch view := f.views[in]; {
+		case view != nil:
+			for r := range view {
+				roots[r] = true
+			}
+		case arithmetic && !f.graph.Lifted[in] && f.values.Of(in).Rank() != 0:
+			return nil
+		}
+	}
+	if len(roots) == 0 {
+		return nil
+	}
+	return roots
+}
+
+// uses lists where a parameter meets activations; with none, why says what it
+// is instead.
+func (f *finder) uses(name string) (uses []ParameterUse, why string) {
+	why = "depends on no activation"
+	for _, n := range f.graph.Nodes {
+		for i, in := range n.Inputs {
+			if in == "" || !f.views[in][name] {
+				continue
+			}
+			kind, reason := f.kind(n, i, name)
+			if kind != "" {
+				uses = append(uses, ParameterUse{n.Name, n.Op, kind})
+			} else if reason != "" {
+				why = reason
+			}
+		}
+	}
+	if len(uses) == 0 && len(f.ix.Uses[name]) == 0 {
+		why = "is used by nothing"
+	}
+	return uses, why
+}
+
+// kind says what operand i of n, a view of the initializer root, is there.
+func (f *finder) kind(n *ir.Node, i int, root string) (Kind, string) {
+	rule, ok := kinds[n.Op]
+	if !ok || n.Domain != "" && n.Domain != "com.microsoft" {
+		return "", ""
+	}
+	return rule(f, n, i, root)
+}
+
+// kinds by operator.
+var kinds = map[string]func(f *finder, n *ir.Node, i int, root string) (Kind, string){
+	"MatMul":      func(f *finder, n *ir.Node, i int, _ string) (Kind, string) { return f.product(n, i) },
+	"FusedMatMul": func(f *finder, n *ir.Node, i int, _ string) (Kind, string) { return f.product(n, i) },
+	"Gemm": func(f *finder, n *ir.Node, i int, _ string) (Kind, string) {
+		if i == 2 {
+			return Bias, ""
+		}
+		return f.product(n, i)
+	},
+	"Conv": func(_ *finder, _ *ir.Node, i int, _ string) (Kind, string) {
+		return [...]Kind{"", Linear, Bias}[i], ""
+	},
+	"Gather": func(f *finder, n *ir.Node, i int, _ string) (Kind, string) {
+		switch {
+		case i == 0 && f.isTable(n):
+			return Embedding, ""
+		case i == 0 && f.onlyScales(n.Output(0)):
+			return "", "a table of rotary positions"
+		}
+		return "", ""
+	},
+	"LayerNormalization": normOperand, "RMSNormalization": normOperand, "SimplifiedLayerNormalization": normOperand,
+	"Add": addend, "Sum": addend, "Sub": addend,
+	"Mul": factor, "PRelu": factor,
+	"BiasGelu": addend, "FastGelu": addend,
+	"Concat": func(f *finder, n *ir.Node, _ int, _ string) (Kind, string) {
+		if f.activation[n.Output(0)] {
+			return Token, ""
+		}
+		return "", ""
+	},
+	"Where": func(f *finder, n *ir.Node, i int, root string) (Kind, string) {
+		if f.graph.Inits[root].Len() > 1 && i > 0 && f.activation[n.Input(3-i)] && !f.feedsSoftmax(n, 0) {
+			return Token, ""
+		}
+		return "", "a fill value"
+	},
+}
+
+func (f *finder) product(n *ir.Node, i int) (Kind, string) {
+	if i < 2 && f.activation[n.Input(1-i)] {
+		return Linear, ""
+	}
+	return "", ""
+}
+
+func normOperand(f *finder, n *ir.Node, i int, _ string) (Kind, string) {
+	if !f.activation[n.Input(0)] {
+		return "", ""
+	}
+	return [...]Kind{"", Scale, Shift}[min(i, 2)], ""
+}
+
+// addend: a bias or table added to activations, but not a mask added to
+// attention scores and not a lifted number such as an epsilon.
+func addend(f *finder, n *ir.Node, i int, root string) (Kind, string) {
+	if !f.activation[n.Output(0)] || f.activation[n.Input(i)] {
+		return "", ""
+	}
+	switch {
+	case f.graph.Inits[root].Len() == 1:
+		if f.followsProduct(n, i) {
+			return Bias, ""
+		}
+		return "", "a lifted number"
+	case f.isMask(n, i):
+		return "", "a mask added to attention scores"
+	case n.Op == "Sub" && i == 0:
+		return Shift, ""
+	case n.Op == "Add" && f.followsScale(n, i):
+		return Shift, ""
+	}
+	return Bias, ""
+}
+
+// factor: a vector multiplied with activations, but not a mask and not a lifted
+// number.
+func factor(f *finder, n *ir.Node, i int, root string) (Kind, string) {
+	switch {
+	case !f.activation[n.Output(0)] || f.activation[n.Input(i)]:
+		return "", ""
+	case f.graph.Inits[root].Len() == 1 && n.Op != "PRelu":
+		return "", "a lifted number"
+	case f.isMask(n, i):
+		return "", "a mask multiplied with attention scores"
+	}
+	return Scale, ""
+}
+
+// isMask reports a table over two axes whose result goes to a softmax.
+func (f *finder) isMask(n *ir.Node, i int) bool {
+	wide := 0
+	for _, d := range f.values.Of(n.Input(i)).Shape {
+		if !d.Is(1) {
+			wide++
+		}
+	}
+	return wide >= 2 && f.feedsSoftmax(n, 0)
+}
+
+// feedsSoftmax follows elementwise and rearranging operators to a softmax.
+func (f *finder) feedsSoftmax(n *ir.Node, depth int) bool {
+	if depth > 16 {
+		return false
+	}
+	for _, o := range n.Outputs {
+		for _, u := range f.ix.Uses[o] {
+			switch u.Node.Op {
+			case "Softmax", "LogSoftmax":
+				return true
+			case "Add", "Sub", "Mul", "Div", "Where", "Cast", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Min", "Max", "Clip", "Identity":
+				if f.feedsSoftmax(u.Node, depth+1) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// followsProduct reports that n adds to the direct result of a product.
+func (f *finder) followsProduct(n *ir.Node, i int) bool {
+	if n.Op != "Add" {
+		return false
+	}
+	p := f.ix.Producer[n.Input(1-i)]
+	return p != nil && (p.Op == "MatMul" || p.Op == "Gemm" || p.Op == "Conv")
+}
+
+// followsScale reports that n adds to the direct result of a scaling by a
+// parameter: the β of a normalisation written out.
+func (f *finder) followsScale(n *ir.Node, i int) bool {
+	p := f.ix.Producer[n.Input(1-i)]
+	if p == nil || !p.Is("Mul") {
+		return false
+	}
+	return slices.ContainsFunc(p.Inputs, func(in string) bool { return f.views[in] != nil && f.values.Of(in).Rank() == 1 })
+}
+
+// NoParameter is the error for a name that is not among the parameters.
+func noParameter(pattern string, params []Parameter) error {
+	names := make([]string, 0, 3)
+	for _, p := range params[:min(3, len(params))] {
+		names = append(names, p.Name)
+	}
+	return fmt.Errorf("pattern %q matches no parameter; there are %d, such as %q", pattern, len(params), names)
+}

@@ -1,0 +1,96 @@
+package ghost
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/canon"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/separate"
+)
+
+// A Prepared model is one that has been analysed: canonical, shapes inferred,
+// records traced, parameters found. It is the start of every Program.
+type Prepared struct {
+	Graph      *canon.Graph
+	Values     *infer.Values
+	Proof      *separate.Proof
+	Parameters []Parameter
+	Constants  []Constant
+	// Output is the value that a loss reads; "" when the model has several
+	// outputs and none was chosen.
+	Output string
+}
+
+// Prepare analyses a model. output names the output that the loss reads ("" for
+// "logits" or the only one); head "tied" gives a base model a language-model
+// head that shares its token embedding.
+func Prepare(m *ir.Model, output, head string) (*Prepared, error) {
+	g, err := canon.Canonical(m.Graph())
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := chooseOutput(g.Graph, output)
+	if err != nil {
+		return nil, err
+	}
+	switch head {
+	case "":
+	case "tied":
+		if chosen == "" {
+			return nil, fmt.Errorf("--head tied: the model has outputs %s; choose the hidden states with --output", outputNames(g.Graph))
+		}
+		if chosen, err = onnxgrad.AttachTiedHead(g.Graph, chosen); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("unknown head %q; there is tied", head)
+	}
+	p := &Prepared{Graph: g, Output: chosen}
+	shape := separate.InputShape(g.Graph)
+	if p.Values, err = infer.Graph(g.Graph, shape); err != nil {
+		return nil, err
+	}
+	if p.Proof, err = separate.Prove(g.Graph, p.Values); err != nil {
+		return nil, err
+	}
+	for i, in := range g.Inputs { // from here on inputs are declared with the proof's symbols
+		g.Inputs[i] = &ir.ValueInfo{Name: in.Name, DType: in.DType, Dims: onnxgrad.Declare(shape(in))}
+	}
+	p.Parameters, p.Constants = findParameters(g.Graph, p.Values, p.Proof)
+	return p, nil
+}
+
+// chooseOutput applies the rule of --output.
+func chooseOutput(g *ir.Graph, name string) (string, error) {
+	if name != "" {
+		if g.Output(name) == nil {
+			return "", fmt.Errorf("%w: the model has no output %q; there are %s", ir.ErrInvalid, name, outputNames(g))
+		}
+		return name, nil
+	}
+	if g.Output("logits") != nil {
+		return "logits", nil
+	}
+	if len(g.Outputs) == 1 {
+		return g.Outputs[0].Name, nil
+	}
+	return "", nil
+}
+
+func outputNames(g *ir.Graph) string {
+	names := make([]string, len(g.Outputs))
+	for i, o := range g.Outputs {
+		names[i] = o.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// clone returns a working copy of the graph with its own shapes.
+func (p *Prepared) clone() (*ir.Graph, *infer.Values, error) {
+	g := p.Graph.Clone()
+	values, err := infer.Graph(g, infer.Declared)
+	return g, values, err
+}

@@ -1,0 +1,364 @@
+package ghost
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/sym"
+)
+
+// A Pass says what a Program computes.
+type Pass int
+
+const (
+	// Clipped: losses, norms, factors and clipped sums in one pass
+	// (book-keeping).
+	Clipped Pass = iota
+	// Norms: losses and norms only; the first of two passes.
+	Norms
+	// Weighted: sums of gradients weighted by a given factor per record; the
+	// second of two passes, and the step of training without privacy.
+	Weighted
+	// Oracle: the dense gradient summed over the batch by plain reverse mode,
+	// without hooks. Run on one record at a time it is what the other passes
+	// are checked against.
+	Oracle
+)
+
+// A Spec says what to build.
+type Spec struct {
+	Loss      string // see onnxgrad.LossNames
+	Pass      Pass
+	Clip      ClipRule
+	ClipNorm  float32 // C, the default of the input clip_norm
+	ClipGamma float32 // γ of automatic clipping, the default of clip_gamma
+	// Length is the sequence length to plan for: it decides between forms of
+	// equal value by their cost. The program is right for every length.
+	Length int64
+	// Trainable and Freeze choose parameters; see choose.
+	Trainable, Freeze []string
+	// PerParameter asks for each parameter's norm as an output.
+	PerParameter bool
+	// KeepWeights makes the parameters' present values defaults of their
+	// inputs, so that the program runs without being fed weights.
+	KeepWeights bool
+}
+
+// A Port is an input or output of a program.
+type Port struct {
+	Name     string
+	DType    ir.DType
+	Dims     []ir.DeclaredDim
+	Optional bool // an input with a default
+	Meaning  string
+}
+
+// A Program is a training step as an ONNX graph, with what its inputs and
+// outputs mean.
+type Program struct {
+	Graph   *ir.Graph
+	Inputs  []Port
+	Outputs []Port
+	// Trained are the parameters whose gradients the program computes;
+	// Unreached those chosen for training that the loss does not depend on,
+	// Frozen the others. All are inputs.
+	Trained, Unreached, Frozen []Parameter
+	// Names of outputs: "" where the pass has none. Sums and ByParameter are
+	// by parameter.
+	Loss, Norm, Factor, Finite string
+	Sums, ByParameter          map[string]string
+	// Names of inputs.
+	Valid, ClipNorm, ClipGamma, Weight string
+	Data, Labels                       []*ir.ValueInfo
+	// Forms says, by trained parameter, how its norm is made.
+	Forms map[string]string
+}
+
+// Compile builds the program of a spec.
+func (p *Prepared) Compile(s Spec) (*Program, error) {
+	if p.Output == "" {
+		return nil, fmt.Errorf("%w: the model has outputs %s; choose one with --output", ir.ErrInvalid, outputNames(p.Graph.Graph))
+	}
+	if err := p.Proof.Check(p.Output); err != nil {
+		return nil, err
+	}
+	g, values, err := p.clone()
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := choose(p.Parameters, s.Trainable, s.Freeze)
+	if err != nil {
+		return nil, err
+	}
+	c := &compiler{model: p, spec: s, Builder: onnxgrad.NewBuilder(g, values), out: &Program{
+		Graph: g, Data: slices.Clone(g.Inputs), Sums: map[string]string{}, ByParameter: map[string]string{}, Forms: map[string]string{},
+	}}
+	for i, param := range p.Parameters {
+		if chosen[i] {
+			c.chosen = append(c.chosen, param)
+		} else {
+			c.out.Frozen = append(c.out.Frozen, param)
+		}
+	}
+	if len(c.chosen) == 0 {
+		return nil, fmt.Errorf("%w: no parameter is left to train", ir.ErrInvalid)
+	}
+	if err := c.run(); err != nil {
+		return nil, err
+	}
+	return c.out, nil
+}
+
+// A compiler builds one program.
+type compiler struct {
+	*onnxgrad.Builder
+	model  *Prepared
+	spec   Spec
+	chosen []Parameter
+	out    *Program
+
+	loss      *onnxgrad.Loss
+	collected *collector
+	sections  []string // of norms, in the order of the backward pass
+}
+
+func (c *compiler) run() error {
+	loss, err := onnxgrad.AttachLoss(c.Builder, c.spec.Loss, c.model.Output)
+	if err != nil {
+		return err
+	}
+	c.loss, c.out.Labels = loss, loss.Inputs
+	c.Graph.Outputs = nil
+	c.Name("")
+	if c.spec.Pass == Oracle {
+		err = c.oracle()
+	} else {
+		err = c.hooked()
+	}
+	if err != nil {
+		return err
+	}
+	c.weightsAsInputs()
+	if err := c.finish(); err != nil {
+		return err
+	}
+	c.describe()
+	return nil
+}
+
+// oracle differentiates plainly.
+func (c *compiler) oracle() error {
+	grads, err := onnxgrad.Gradients(c.Builder, onnxgrad.Request{Seeds: map[string]string{c.model.Output: c.loss.Seed}, Trainable: names(c.chosen)})
+	if err != nil {
+		return err
+	}
+	c.Enter("outputs")
+	c.out.Loss = c.emit("loss", c.loss.PerExample)
+	for _, p := range c.chosen {
+		if grads[p.Name] == "" {
+			c.out.Unreached = append(c.out.Unreached, p)
+			continue
+		}
+		c.out.Trained = append(c.out.Trained, p)
+		c.out.Sums[p.Name] = c.emit("gradient."+p.Name, grads[p.Name])
+	}
+	return nil
+}
+
+func (c *compiler) emit(name, value string) string { return c.Output(name, value).Name }
+
+// hooked differentiates with per-example hooks and emits norms and sums.
+func (c *compiler) hooked() error {
+	seed, err := c.seed()
+	if err != nil {
+		return err
+	}
+	c.collected = newCollector(c.Graph, c.model.Proof, c.chosen)
+	_, err = onnxgrad.Gradients(c.Builder, onnxgrad.Request{
+		Seeds: map[string]string{c.model.Output: seed}, Trainable: names(c.chosen), Hook: c.collected, Proof: c.model.Proof,
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range c.chosen {
+		if c.collected.found[p.Name] == nil {
+			c.out.Unreached = append(c.out.Unreached, p)
+		} else {
+			c.out.Trained = append(c.out.Trained, p)
+		}
+	}
+	if len(c.out.Trained) == 0 {
+		return fmt.Errorf("%w: the loss depends on none of the chosen parameters", ir.ErrInvalid)
+	}
+	parts := c.emitParts()
+	var sel selection
+	factor := ""
+	if c.spec.Pass == Weighted {
+		sel, c.out.Factor = c.weightedSelection(), ""
+	} else {
+		sel, factor = c.norms(parts)
+	}
+	if c.spec.Pass != Norms {
+		c.sums(parts, factor, sel.ok)
+	}
+	return nil
+}
+
+// seed returns the gradient that the backward pass starts from: the loss's, or
+// in a weighted pass the loss's times each record's weight.
+func (c *compiler) seed() (string, error) {
+	batch := c.Values.Of(c.loss.PerExample).Shape[0]
+	if c.spec.Pass != Weighted {
+		valid := ir.NewBool("valid", []int64{1}, []bool{true})
+		c.addOptional(valid, &ir.ValueInfo{Name: "valid", DType: ir.Bool, Dims: onnxgrad.Declare([]sym.Dim{batch})})
+		c.out.Valid = "valid"
+		return c.loss.Seed, nil
+	}
+	c.out.Weight = c.Input("weight", ir.Float32, batch).Name
+	c.Enter("loss")
+	w := c.out.Weight
+	if r := c.Rank(c.loss.Seed); r > 1 {
+		axes := make([]int64, r-1)
+		for i := range axes {
+			axes[i] = int64(i + 1)
+		}
+		w = c.Op("Unsqueeze", nil, w, c.Ints(axes...))
+	}
+	seed := c.Mul(c.loss.Seed, w)
+	c.Enter("backward")
+	return seed, c.Err()
+}
+
+func (c *compiler) addOptional(t *ir.Tensor, declared *ir.ValueInfo) {
+	c.Graph.AddInit(t)
+	c.Graph.Overridable[t.Name] = declared
+	c.SetInfo(t)
+	// Whoever feeds it may give any extent: infer it as declared, not as the
+	// default happens to be.
+	info := c.Values.Of(t.Name)
+	info.Content = nil
+	c.Values.Set(t.Name, info)
+}
+
+// emitParts emits every parameter's contributions, each in the section of its
+// norm.
+func (c *compiler) emitParts() map[string][]contribution {
+	out := map[string][]contribution{}
+	for i, name := range c.collected.order {
+		section := fmt.Sprintf("norm/%05d", i)
+		c.sections = append(c.sections, section)
+		c.Enter(section)
+		c.Name("norm/" + name)
+		for _, p := range c.collected.found[name].parts {
+			out[name] = append(out[name], p.emit(c.Builder))
+		}
+	}
+	return out
+}
+
+// norms emits squared norms, their sum, and the factors.
+func (c *compiler) norms(parts map[string][]contribution) (selection, string) {
+	n := &normer{Builder: c.Builder, length: max(c.spec.Length, 1), grams: map[string]string{}}
+	squares := make([]string, 0, len(parts))
+	for i, name := range c.collected.order {
+		c.Enter(c.sections[i])
+		c.Name("norm/" + name)
+		table, _ := matrix(c.collected.trained[name].Shape)
+		s := n.squared(parts[name], table)
+		squares = append(squares, s)
+		if c.spec.PerParameter {
+			c.out.ByParameter[name] = c.emit("norm."+name, rootOf(c.Builder, s))
+		}
+	}
+	slices.Reverse(squares) // file order: the runtime takes the last input first
+	c.Enter("factor")
+	c.Name("clip")
+	total := n.Sum(squares)
+	sel := selectRecords(c.Builder, c.loss.PerExample, total, c.out.Valid)
+	norm := rootOf(c.Builder, total)
+	c.out.Loss, c.out.Norm, c.out.Finite = c.emit("loss", c.loss.PerExample), c.emit("norm", norm), c.emit("finite", sel.finite)
+	if c.spec.Pass == Norms {
+		return sel, ""
+	}
+	c.out.ClipNorm = "clip_norm"
+	scalarInput(c.Builder, c.out.ClipNorm, c.spec.ClipNorm)
+	gamma := ""
+	if c.spec.Clip == Automatic {
+		c.out.ClipGamma, gamma = "clip_gamma", "clip_gamma"
+		scalarInput(c.Builder, gamma, c.spec.ClipGamma)
+	}
+	factor := c.spec.Clip.factor(c.Builder, norm, c.out.ClipNorm, gamma, sel.ok)
+	c.out.Factor = c.emit("factor", factor)
+	return sel, factor
+}
+
+// weightedSelection: a record counts when its weight is positive and its loss
+// finite.
+func (c *compiler) weightedSelection() selection {
+	c.Enter("factor")
+	c.Name("clip")
+	positive := c.Op("Greater", nil, c.out.Weight, c.Scalar(0))
+	sel := selectRecords(c.Builder, c.loss.PerExample, "", positive)
+	c.out.Loss, c.out.Finite = c.emit("loss", c.loss.PerExample), c.emit("finite", sel.finite)
+	return sel
+}
+
+// sums emits the clipped (or weighted) sums.
+func (c *compiler) sums(parts map[string][]contribution, factor, ok string) {
+	s := newSummer(c.Builder, factor, ok)
+	for i, name := range c.collected.order {
+		c.Enter(fmt.Sprintf("sum/%05d", i))
+		c.Name("sum/" + name)
+		c.out.Sums[name] = c.emit(c.sumName(name), s.sum(c.collected.trained[name], parts[name]))
+	}
+}
+
+func (c *compiler) sumName(parameter string) string {
+	if c.spec.Pass == Weighted {
+		return "weighted_sum." + parameter
+	}
+	return "clipped_sum." + parameter
+}
+
+// weightsAsInputs turns every parameter into a graph input: a weight that the
+// runtime does not take for a constant exists once, is updated in place between
+// runs, and is transposed inside the products that read it.
+func (c *compiler) weightsAsInputs() {
+	g := c.Graph
+	for _, p := range c.model.Parameters {
+		t := g.Inits[p.Name]
+		if c.spec.KeepWeights {
+			g.Overridable[p.Name] = t.Info()
+			continue
+		}
+		g.RemoveInit(p.Name)
+		g.Inputs = append(g.Inputs, t.Info())
+	}
+}
+
+// finish orders the sections: norms last, those of the last layer at the very
+// end, because the runtime executes depth first from the highest node index.
+// Natural order would keep every layer's gradients alive until the end.
+func (c *compiler) finish() error {
+	order := slices.Clone(c.sections)
+	slices.Reverse(order)
+	order = append(order, "factor")
+	for i := len(c.sections) - 1; i >= 0; i-- {
+		order = append(order, fmt.Sprintf("sum/%05d", i))
+	}
+	if err := c.Finish(append(order, "outputs")...); err != nil {
+		return err
+	}
+	c.Graph.Prune()
+	return nil
+}
+
+func names(params []Parameter) []string {
+	out := make([]string, len(params))
+	for i, p := range params {
+		out[i] = p.Name
+	}
+	return out
+}

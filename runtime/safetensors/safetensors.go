@@ -1,0 +1,172 @@
+// Package safetensors reads and writes the safetensors format: eight bytes of
+// header length, a JSON header, and the tensors' raw little-endian data one
+// after the other without gaps.
+package safetensors
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
+)
+
+// ErrFormat is wrapped by errors about a malformed file.
+var ErrFormat = errors.New("not a safetensors file")
+
+// maxHeader is the format's own bound on the header.
+const maxHeader = 100_000_000
+
+// A Tensor is one entry. Data aliases the file when it was read.
+type Tensor struct {
+	Name  string
+	DType string // "F32", "I64", …, as the format writes it
+	Shape []int64
+	Data  []byte
+}
+
+// size in bytes of the types that the format defines with whole bytes.
+var size = map[string]int64{
+	"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
+	"I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8,
+}
+
+type entry struct {
+	DType   string  `json:"dtype"`
+	Shape   []int64 `json:"shape"`
+	Offsets []int64 `json:"data_offsets"`
+}
+
+// Parse reads a file. Offsets must lie inside it, must not overlap, must leave
+// no gap, and must agree with shape and type.
+func Parse(data []byte) ([]Tensor, error) {
+	if len(data) < 8 {
+		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, len(data))
+	}
+	n := binary.LittleEndian.Uint64(data)
+	if n > maxHeader || n > uint64(len(data)-8) {
+		return nil, fmt.Errorf("%w: a header of %d bytes in a file of %d", ErrFormat, n, len(data))
+	}
+	body := data[8+n:]
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(data[8:8+n], &header); err != nil {
+		return nil, fmt.Errorf("%w: header: %v", ErrFormat, err)
+	}
+	var out []Tensor
+	var starts []int64
+	for name, raw := range header {
+		if name == "__metadata__" {
+			continue
+		}
+		var e entry
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return nil, fmt.Errorf("%w: tensor %q: %v", ErrFormat, name, err)
+		}
+		if err := e.check(int64(len(body))); err != nil {
+			return nil, fmt.Errorf("%w: tensor %q: %v", ErrFormat, name, err)
+		}
+		out = append(out, Tensor{name, e.DType, e.Shape, body[e.Offsets[0]:e.Offsets[1]]})
+		starts = append(starts, e.Offsets[0])
+	}
+	return contiguous(out, starts, int64(len(body)))
+}
+
+func (e entry) check(total int64) error {
+	unit, ok := size[e.DType]
+	if !ok {
+		return fmt.Errorf("type %q", e.DType)
+	}
+	if len(e.Offsets) != 2 || e.Offsets[0] < 0 || e.Offsets[1] < e.Offsets[0] || e.Offsets[1] > total {
+		return fmt.Errorf("offsets %v in %d bytes", e.Offsets, total)
+	}
+	want := unit
+	for _, d := range e.Shape {
+		if d < 0 || d > 0 && want > math.MaxInt64/d {
+			return fmt.Errorf("shape %v", e.Shape)
+		}
+		want *= d
+	}
+	if want != e.Offsets[1]-e.Offsets[0] {
+		return fmt.Errorf("shape %v of %s needs %d bytes, the offsets give %d", e.Shape, e.DType, want, e.Offsets[1]-e.Offsets[0])
+	}
+	return nil
+}
+
+// contiguous orders tensors by place and checks that they tile the data.
+func contiguous(ts []Tensor, starts []int64, total int64) ([]Tensor, error) {
+	order := make([]int, len(ts))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		if starts[a] != starts[b] {
+			return int(max(min(starts[a]-starts[b], 1), -1))
+		}
+		if la, lb := len(ts[a].Data), len(ts[b].Data); la != lb {
+			return la - lb
+		}
+		return strings.Compare(ts[a].Name, ts[b].Name)
+	})
+	out := make([]Tensor, len(ts))
+	at := int64(0)
+	for i, k := range order {
+		if starts[k] != at {
+			return nil, fmt.Errorf("%w: tensor %q begins at %d, the one before it ends at %d", ErrFormat, ts[k].Name, starts[k], at)
+		}
+		out[i] = ts[k]
+		at += int64(len(ts[k].Data))
+	}
+	if at != total {
+		return nil, fmt.Errorf("%w: %d bytes behind the last tensor", ErrFormat, total-at)
+	}
+	return out, nil
+}
+
+// WriteFile writes tensors in name order, with metadata, whole or not at all.
+func WriteFile(path string, tensors []Tensor, metadata map[string]string, hook durable.Hook) error {
+	sorted := slices.Clone(tensors)
+	sort.Slice(sorted, func(i, j int) bool { return sorted[i].Name < sorted[j].Name })
+	header := map[string]any{}
+	if len(metadata) > 0 {
+		header["__metadata__"] = metadata
+	}
+	at := int64(0)
+	for _, t := range sorted {
+		e := entry{t.DType, t.Shape, []int64{at, at + int64(len(t.Data))}}
+		if e.Shape == nil {
+			e.Shape = []int64{}
+		}
+		if err := e.check(math.MaxInt64); err != nil {
+			return fmt.Errorf("writing tensor %q: %w", t.Name, err)
+		}
+		if header[t.Name] != nil {
+			return fmt.Errorf("writing tensor %q: the name occurs twice", t.Name)
+		}
+		header[t.Name] = e
+		at += int64(len(t.Data))
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		return err
+	}
+	for len(text)%8 != 0 { // data begin aligned
+		text = append(text, ' ')
+	}
+	return durable.WriteFileHooked(path, 0o644, hook, func(w io.Writer) error {
+		if _, err := w.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)); err != nil {
+			return err
+		}
+		for _, t := range sorted {
+			if _, err := w.Write(t.Data); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

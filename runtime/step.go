@@ -1,0 +1,152 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+)
+
+// A step is a compiled program ready to run.
+type step struct {
+	program *ghost.Program
+	session *ort.Session
+}
+
+// newStep opens a session on a program.
+func newStep(env *ort.Env, program *ghost.Program, threads int) (*step, error) {
+	data, err := program.Graph.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	s, err := env.NewSession(data, ort.Options{Name: "training step", Threads: threads})
+	if err != nil {
+		return nil, fmt.Errorf("the runtime refuses the training step: %w", err)
+	}
+	return &step{program: program, session: s}, nil
+}
+
+func (s *step) Close() error { return s.session.Close() }
+
+// feeds checks a batch against the program and returns what a run is fed,
+// without the weights.
+func (s *step) feeds(b *Batch) (map[string]*ort.Tensor, int64, error) {
+	feeds := map[string]*ort.Tensor{}
+	extents := map[string]extentSource{}
+	for _, group := range []struct {
+		ports []*ir.ValueInfo
+		from  map[string]*ort.Tensor
+		kind  string
+	}{{s.program.Data, b.Inputs, "input"}, {s.program.Labels, b.Loss, "loss tensor"}} {
+		for _, port := range group.ports {
+			t, ok := group.from[port.Name]
+			if !ok {
+				return nil, 0, usage("%s %q is missing; the batch has %v", group.kind, port.Name, slices.Sorted(maps.Keys(group.from)))
+			}
+			t, err := convert(t, ort.DType(port.DType))
+			if err != nil {
+				return nil, 0, usage("%s %q: %w", group.kind, port.Name, err)
+			}
+			if err := checkExtents(port, t.Shape(), extents); err != nil {
+				return nil, 0, usage("%s %q: %w", group.kind, port.Name, err)
+			}
+			feeds[port.Name] = t
+		}
+	}
+	for name := range b.Inputs {
+		if feeds[name] == nil {
+			return nil, 0, usage("the model has no input %q; it has %v", name, portNames(s.program.Data))
+		}
+	}
+	rows, err := batchRows(s.program, feeds)
+	return feeds, rows, err
+}
+
+// batchRows is the number of records of a batch.
+func batchRows(p *ghost.Program, feeds map[string]*ort.Tensor) (int64, error) {
+	for _, port := range slices.Concat(p.Labels, p.Data) {
+		if port.Name == "label_words" {
+			continue
+		}
+		if shape := feeds[port.Name].Shape(); len(shape) > 0 {
+			if shape[0] == 0 {
+				return 0, usage("input %q holds no record", port.Name)
+			}
+			return shape[0], nil
+		}
+	}
+	return 0, usage("the model has no input with a batch axis")
+}
+
+func portNames(ports []*ir.ValueInfo) []string {
+	out := make([]string, len(ports))
+	for i, p := range ports {
+		out[i] = p.Name
+	}
+	return out
+}
+
+// An extentSource remembers which input first gave a symbol its value.
+type extentSource struct {
+	input string
+	value int64
+}
+
+// checkExtents holds a tensor to its declaration: constants must match, and one
+// symbol must have one value over all inputs. The program's reasoning about
+// shapes, the proof that records do not mix included, rests on it.
+func checkExtents(port *ir.ValueInfo, shape []int64, seen map[string]extentSource) error {
+	if len(shape) != len(port.Dims) {
+		return fmt.Errorf("shape %v has rank %d, the model reads rank %d", shape, len(shape), len(port.Dims))
+	}
+	for i, d := range port.Dims {
+		switch {
+		case d.Param == "":
+			if d.Value >= 0 && shape[i] != d.Value {
+				return fmt.Errorf("shape %v: axis %d must be %d", shape, i, d.Value)
+			}
+		case seen[d.Param].input == "":
+			seen[d.Param] = extentSource{port.Name, shape[i]}
+		case seen[d.Param].value != shape[i]:
+			return fmt.Errorf("shape %v: axis %d (%s) must be %d as in %q", shape, i, d.Param, seen[d.Param].value, seen[d.Param].input)
+		}
+	}
+	return nil
+}
+
+// run runs the program on a checked batch with the given weights and options.
+func (s *step) run(ctx context.Context, batch map[string]*ort.Tensor, w *Weights, options map[string]*ort.Tensor, fetches []ort.Fetch) (map[string]*ort.Tensor, error) {
+	feeds := maps.Clone(batch)
+	w.feed(feeds)
+	maps.Copy(feeds, options)
+	for _, in := range s.program.Inputs { // an unused input is not an input of the session
+		if _, ok := feeds[in.Name]; ok && !s.reads(in.Name) {
+			delete(feeds, in.Name)
+		}
+	}
+	return s.session.Run(ctx, feeds, fetches...)
+}
+
+func (s *step) reads(name string) bool {
+	has := func(i ort.Info) bool { return i.Name == name }
+	return slices.ContainsFunc(s.session.Inputs(), has) || slices.ContainsFunc(s.session.Overridable(), has)
+}
+
+// indexData returns the integer tensors of a batch as int64.
+func indexData(feeds map[string]*ort.Tensor) map[string][]int64 {
+	out := map[string][]int64{}
+	for name, t := range feeds {
+		wide, err := convert(t, ort.Int64)
+		if err != nil {
+			continue
+		}
+		if v, err := ort.Data[int64](wide); err == nil {
+			out[name] = v
+		}
+	}
+	return out
+}
