@@ -48,13 +48,19 @@ type ledgerLine struct {
 	Prev       string          `json:"prev,omitempty"`
 }
 
-// fragment describes a torn line: what a crash left of a write.
+// fragment describes a torn line: what a crash left of a write. It counts as one charge, or as
+// many as it has beginnings of step lines, should a damaged newline have joined several.
 type fragment struct {
-	Bytes int    `json:"bytes"`
-	Hash  string `json:"sha256"`
+	Bytes   int    `json:"bytes"`
+	Hash    string `json:"sha256"`
+	Charges int64  `json:"charges"`
 }
 
-func fragmentOf(line []byte) fragment { return fragment{len(line), hashLine(line)} }
+var stepMark = []byte(`"type":"step"`)
+
+func fragmentOf(line []byte) fragment {
+	return fragment{len(line), hashLine(line), int64(max(1, bytes.Count(line, stepMark)))}
+}
 
 // hashLine returns the SHA-256 of a line without its newline, in hexadecimal.
 func hashLine(line []byte) string {

@@ -28,7 +28,9 @@ func MergeLedgers(records ...*LedgerRecord) (*LedgerRecord, error) {
 		out.resumes = max(out.resumes, r.resumes)
 		out.lastStep = max(out.lastStep, r.lastStep)
 	}
-	out.torn = int64(len(m.torn))
+	for k := range m.torn {
+		out.torn += k.Charges
+	}
 	out.charged = m.steps + out.torn
 	ends := map[string]bool{}
 	for _, r := range records {

@@ -101,7 +101,7 @@ func ReadLedger(path string) (*LedgerRecord, error) {
 
 func ledgerFileError(path string, err error) error {
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: %s is missing; without it nobody knows what was spent", ErrLedger, path)
+		return fmt.Errorf("%w: %s is missing (%w); without it nobody knows what was spent", ErrLedger, path, os.ErrNotExist)
 	}
 	return fmt.Errorf("%w: %w", ErrLedger, err)
 }
@@ -170,9 +170,10 @@ func (r *LedgerRecord) accept(data []byte, terminated bool) error {
 			}
 			return errors.New("the first line is no ledger line")
 		}
-		r.tail = append(r.tail, fragmentOf(data))
-		r.charged++
-		r.torn++
+		f := fragmentOf(data)
+		r.tail = append(r.tail, f)
+		r.charged += f.Charges
+		r.torn += f.Charges
 		r.open = !terminated
 		return nil
 	}

@@ -93,7 +93,7 @@ func (st *Statement) assumptions() []string {
 		fmt.Sprintf("The float32 arithmetic of the model's runtime changes the sum of clipped gradients by at most rho = %g of the clipping norm. "+
 			"This was measured, not proven; gradients are clipped to (1 - rho) of the clipping norm to pay for it.", st.Rho),
 		"AES-256 in counter mode is indistinguishable from random, and nobody outside saw the memory, the random numbers or the timing of single steps of the machine that trained.",
-		"Every unit's gradient depends on that unit and the current weights alone (checked on the model's graph before training).",
+		"Every unit's gradient depends on that unit and the current weights alone; the trainer checks this on the model's graph and refuses otherwise.",
 	}
 	if st.RecordsPublic != "declared" {
 		a = append(a, "The number of units N was counted in the data and is treated as public: sampling rate, delta and number of steps follow from it.")
