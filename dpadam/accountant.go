@@ -52,5 +52,5 @@ func roundUp(x float64) float64 { return math.Nextafter(x*(1+1e-14), math.Inf(1)
 
 // accountedDelta is what the accountant is given of a plan's delta. The
 // difference pays for the total variation distance of the noise sampler
-// (at most 2^-150 for 2^50 coordinates, see doc.go).
+// to the ideal one (doc.go).
 func accountedDelta(delta float64) float64 { return delta * (1 - 0x1p-40) }

@@ -65,14 +65,16 @@
 // to C*(1-rho) ([Plan.ClipTo]), and the statement prints rho as an assumption.
 //
 // No overflow: N records of norm at most C and M_max roundings give
-// |K_j| <= N*C/gamma + M_max/2, and |Z_j| <= 64*s always (gauss_table.go). The plan
+// |K_j| <= N*C/gamma + M_max/2, and |Z_j| <= 128*s always (gauss_table.go). The plan
 // picks gamma so that the sum of both stays below 2^62.
 //
 // Z is exact: gauss.go draws round(N(0, s^2)) by a rejection sampler on integers and
-// rationals; decisions that float64 cannot prove are made with 384-bit arithmetic. The
-// total variation distance to the ideal distribution is at most 2^-200 a coordinate, so at
-// most 2^-150 for 2^50 coordinates over a whole run. Accounting is done at
-// delta*(1 - 2^-40), which pays for it many times over.
+// rationals; decisions that float64 cannot prove are made with 768-bit arithmetic. The
+// total variation distance to the ideal distribution is below 2^-600 a coordinate, so tau =
+// 2^-508 for the largest run a plan admits (2^40 coordinates, 2^52 steps). A mechanism within
+// tau of an (epsilon, delta)-private one is (epsilon, delta + (1+e^epsilon)*tau)-private. A
+// plan has delta >= 1e-30, and accounting is done at delta*(1 - 2^-40): for every epsilon up
+// to 250 the difference, above 2^-140, exceeds (1+e^epsilon)*tau < 2^-146.
 //
 // # Time, and what is not hidden
 //

@@ -27,9 +27,10 @@ import (
 //	        (2019, exact), t < I_i means that the whole cell lies under f: keep (98.8 %)
 //	else    draw the ordinate y and the fraction of X, compare y with f(X).
 //
-// The comparison uses float64 when the gap is wider than any rounding error, else 245 bits
-// of both numbers and 384-bit arithmetic; what that leaves undecided has probability below
-// 2^-200 a sample. Nothing else is approximate.
+// The comparison uses float64 when the gap is wider than any rounding error, else 693 bits of
+// V and of the fraction and 768-bit arithmetic, which decides wrongly with a probability below
+// 2^-680; the staircase is cut after 640 steps, which has probability 2^-641. Nothing else is
+// approximate: the total variation distance to round(G) is below 2^-600 a sample.
 type gaussian struct {
 	layers [256]layer
 	s      uint64 // standard deviation in lattice units
@@ -115,8 +116,8 @@ func (g *gaussian) resolve(word uint64, src *stream) int64 {
 	}
 }
 
-// maxHalvings bounds the staircase; a step beyond it has probability 2^-256.
-const maxHalvings = 255
+// maxHalvings bounds the staircase; a step beyond it has probability 2^-641.
+const maxHalvings = 640
 
 // tail draws a point of the staircase and reports whether it lies under f: step k with
 // probability 2^-(k+1), which is its share of the area.
@@ -155,9 +156,9 @@ type pointAt struct {
 }
 
 // under draws the ordinate y = low + V*height and the fraction phi of X = t + phi and
-// reports whether y < f(X). float64 decides when the two differ by more than 2^-40
-// relative: exp has an error below 2^-51 and its argument one below 2^-50*1400, so the
-// sum of all relative errors stays below 2^-39.5 * 1/2 for every t of the table.
+// reports whether y < f(X). float64 decides when the two differ by more than 2^-38
+// relative (where f underflows to 0, y is larger or 0, and 0 goes on to the exact test): exp has an error below 2^-51 and its argument one below 2^-50 of
+// itself, and f is 0 beyond 745, so the sum of all relative errors stays below 2^-40.
 func (g *gaussian) under(t uint64, p pointAt, src *stream) bool {
 	const unit = 0x1p-53
 	v, phi := src.next()>>11, src.next()>>11

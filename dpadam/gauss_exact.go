@@ -7,20 +7,26 @@ import (
 	"math/big"
 )
 
-// exactBits is the working precision of everything that float64 cannot decide.
-const exactBits = 384
+const (
+	// exactBits is the working precision of everything that float64 cannot decide.
+	exactBits = 768
+	// extraWords extend a 53-bit fraction where float64 cannot decide: 693 bits in all.
+	extraWords = 10
+)
 
 // exactTable holds the ordinates of the ziggurat as rationals rounded to exactBits; their
-// relative error is below 2^-370.
+// relative error is below 2^-750.
 type exactTable struct {
 	twoS2  *big.Float // 2*S^2
 	low    [256]*big.Float
 	height [256]*big.Float
 }
 
-// under continues gaussian.under: the 53 bits of V and phi are extended by 192 more each,
-// and y is compared with f in 384 bits. Two 245-bit numbers and a computation exact to
-// 2^-340 leave a wrong decision a probability below 2^-230.
+// under continues gaussian.under: the 53 bits of V and phi are extended by 640 more each, and
+// y is compared with f in 768 bits. With real V and phi instead of 693 bits of them, y would
+// differ by less than 2^-693 of the region's height and f by less than 2^-690 of it (its slope
+// is below 1/S, a height above 2^-11), and the computation is exact to 2^-700: the decision
+// is wrong with a probability below 2^-680.
 func (e *exactTable) under(t uint64, p pointAt, v53, phi53 uint64, src *stream) bool {
 	v, phi := extend(v53, src), extend(phi53, src)
 	y := newFloat().Mul(v, e.height[p.layer])
@@ -42,18 +48,18 @@ func (e *exactTable) density(x *big.Float) *big.Float {
 
 func newFloat() *big.Float { return new(big.Float).SetPrec(exactBits) }
 
-// extend returns (v53 + U)/2^53 with 192 further bits U.
+// extend returns (v53 + U)/2^53 with 64*extraWords further bits U.
 func extend(v53 uint64, src *stream) *big.Float {
-	var b [32]byte
+	var b [8 + 8*extraWords]byte
 	binary.BigEndian.PutUint64(b[:], v53)
-	for k := 8; k < 32; k += 8 {
+	for k := 8; k < len(b); k += 8 {
 		binary.BigEndian.PutUint64(b[k:], src.next())
 	}
 	x := newFloat().SetInt(new(big.Int).SetBytes(b[:]))
-	return x.SetMantExp(x, -53-192)
+	return x.SetMantExp(x, -53-64*extraWords)
 }
 
-// expNeg returns e^-a for 0 <= a <= 2^20, to a relative error below 2^-340: the argument is
+// expNeg returns e^-a for 0 <= a <= 2^20, to a relative error below 2^-720: the argument is
 // halved until it is below 2^-12, the Taylor series is summed, the result squared back
 // (each squaring doubles the error: at most 33 of them).
 func expNeg(a *big.Float) *big.Float {

@@ -10,8 +10,8 @@ import (
 const (
 	maxLatticeSigma = uint64(1) << 48
 	// maxNoiseSigmas bounds |Z|/s for s >= 1024: the staircase ends at
-	// r + 256 w < 64 S half units (checked when the table is made).
-	maxNoiseSigmas = 64
+	// r + 641 w < 128 S half units (checked when the table is made).
+	maxNoiseSigmas = 128
 )
 
 // newGaussian returns a sampler of round(N(0, s^2)).

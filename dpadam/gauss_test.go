@@ -361,7 +361,7 @@ func TestZigguratRefusesBadTables(t *testing.T) {
 	}
 }
 
-// float64's decision and the 384-bit one agree wherever float64 decides. The same word
+// float64's decision and the 768-bit one agree wherever float64 decides. The same word
 // stream is read by both.
 func TestExactAgreesWithFloat(t *testing.T) {
 	seed := testSeed(t)

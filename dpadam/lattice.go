@@ -38,7 +38,7 @@ func maxMicrobatches(s *Spec) int64 { return s.Records/int64(s.Microbatch) + int
 // latticeAt returns the lattice of step 2^exponent and whether int64 holds every sum:
 //
 //	Delta_K = C/gamma + M sqrt(d),  s = ceil(sigma*Delta_K),
-//	N*C/gamma*(1+2^-9) + M + 64 s < 2^62    (2^-9: the tolerance of Accumulator.Add)
+//	N*C/gamma*(1+2^-9) + M + 128 s < 2^62    (2^-9: the tolerance of Accumulator.Add)
 func latticeAt(s *Spec, exponent int) (Lattice, bool) {
 	m := maxMicrobatches(s)
 	c := math.Ldexp(s.ClipNorm, -exponent)

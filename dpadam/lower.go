@@ -49,20 +49,20 @@ func lowerOfSum(m PoissonSubsampledGaussian, n, delta float64) float64 {
 		return (math.Log(p) - logNormalCDF(-c/s)) * (1 - slack)
 	}
 	lo, hi := -2*s, k[len(k)-1]+9*s
-	best, arg, step := 0.0, 0.0, (hi-lo)/48
-	for range 8 {
+	best, arg, step := 0.0, 0.0, (hi-lo)/40
+	for range 5 {
 		for c := lo; c <= hi; c += step {
 			if v := at(c); v > best {
 				best, arg = v, c
 			}
 		}
 		lo, hi = arg-step, arg+step
-		step /= 4
+		step /= 10
 	}
 	return best
 }
 
-// binomialLumps returns at most some 300 pairs (k, probability) of a distribution that
+// binomialLumps returns at most some 150 pairs (k, probability) of a distribution that
 // is stochastically smaller than Bin(n, q): blocks of successive values are moved to their
 // smallest one and both far tails are dropped, which can only lower P(X>c).
 func binomialLumps(n, q float64) (k, p []float64) {
@@ -72,7 +72,7 @@ func binomialLumps(n, q float64) (k, p []float64) {
 	sd := math.Sqrt(n * q * (1 - q))
 	lo := math.Max(0, math.Floor(n*q-9*sd-1))
 	hi := math.Min(n, math.Ceil(n*q+9*sd+10))
-	block := math.Ceil((hi - lo + 1) / 300)
+	block := math.Ceil((hi - lo + 1) / 150)
 	lgn, _ := math.Lgamma(n + 1)
 	exact := 1 - 1e-14*(lgn+1) // rounding of the logarithms below
 	if hi-lo > 1e5 || exact < 0.5 {

@@ -86,7 +86,8 @@ const specVersion = 1
 // the number of records enters a step only through q and the public expected batch.
 type Plan struct {
 	spec Spec
-	json []byte // canonical form
+	json []byte     // canonical form
+	acc  Accountant // safe for concurrent use; its cache makes repeated questions cheap
 }
 
 // NewPlan validates c, resolves every default, calibrates the noise and fixes the lattice.
@@ -143,7 +144,11 @@ func planOf(s Spec) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: plan: %v", ErrInvalid, err)
 	}
-	return &Plan{spec: s, json: data}, nil
+	acc, err := NewAccountant(s.Accountant)
+	if err != nil {
+		return nil, err
+	}
+	return &Plan{spec: s, json: data, acc: acc}, nil
 }
 
 // Spec returns a copy of every resolved value.
@@ -207,11 +212,7 @@ func (p *Plan) Epsilon(steps int64) (Result, error) {
 	if !p.Noisy() {
 		return Result{}, fmt.Errorf("%w: a plan without noise has no epsilon", ErrUnsupported)
 	}
-	acc, err := NewAccountant(p.spec.Accountant)
-	if err != nil {
-		return Result{}, err
-	}
-	r, err := acc.Epsilon(p.Composition(steps), accountedDelta(p.spec.Delta))
+	r, err := p.acc.Epsilon(p.Composition(steps), accountedDelta(p.spec.Delta))
 	r.Delta = p.spec.Delta
 	return r, err
 }
@@ -223,11 +224,7 @@ func (p *Plan) MaxCharges(ctx context.Context) (int64, error) {
 	if !p.Noisy() || p.spec.TargetEpsilon == 0 {
 		return p.spec.Steps, nil
 	}
-	acc, err := NewAccountant(p.spec.Accountant)
-	if err != nil {
-		return 0, err
-	}
-	return MaxSteps(ctx, acc, p.spec.Relation, p.spec.SampleRate, p.spec.NoiseMultiplier,
+	return MaxSteps(ctx, p.acc, p.spec.Relation, p.spec.SampleRate, p.spec.NoiseMultiplier,
 		accountedDelta(p.spec.Delta), p.spec.TargetEpsilon, maxCount)
 }
 

@@ -10,6 +10,7 @@ const (
 	maxRecords = int64(1) << 40
 	maxDim     = int64(1) << 40
 	minClip    = 1e-20
+	minDelta   = 1e-30 // of a private plan: what the noise sampler's exactness is proven for
 	maxClip    = 1e20
 )
 
@@ -221,6 +222,9 @@ func (s *Spec) validateWithoutPrivacy() error {
 func (s *Spec) validatePrivacy() error {
 	if err := checkClipNorm(s.ClipNorm); err != nil {
 		return err
+	}
+	if s.Delta < minDelta {
+		return invalid("delta", s.Delta, fmt.Sprintf("must be at least %g", minDelta))
 	}
 	if s.TargetEpsilon != 0 {
 		if err := checkEpsilon("target epsilon", s.TargetEpsilon); err != nil {

@@ -105,9 +105,14 @@ func (a *RDP) upperEpsilon(c Composition, delta float64) (float64, error) {
 	return best, nil
 }
 
+// patience is the number of successive orders without improvement after which the search
+// ends; the bound as a function of the order falls to one minimum and rises.
+const patience = 40
+
 // best returns the smallest bound over the orders, rounded up, and its order.
 func (a *RDP) best(events []weightedCurve, delta float64) (epsilon, order float64) {
 	best := math.Inf(1)
+	worse := 0 // orders since the last improvement
 	for k, alpha := range rdpOrders {
 		r := a.total(events, k) / (alpha - 1)
 		// Divergences do not decrease with the order. Once r alone exceeds the best
@@ -116,8 +121,11 @@ func (a *RDP) best(events []weightedCurve, delta float64) (epsilon, order float6
 			break
 		}
 		eps := r + math.Log1p(-1/alpha) - math.Log(delta*alpha)/(alpha-1)
-		if eps < best {
-			best, order = eps, alpha
+		if worse++; eps < best || math.IsInf(best, 1) {
+			best, order, worse = eps, alpha, 0
+		}
+		if worse > patience {
+			break // far past the minimum; every order that was tried is valid alone
 		}
 	}
 	if best <= 0 {
