@@ -47,13 +47,12 @@ func classOfTables(r rune) charClass {
 
 func isSpace(r rune) bool { return classOf(r) == classSpace }
 
-// isWord is \w of the reference's regular expressions (UTS 18 annex C), which decides what a single_word added token
-// may stand beside.
+// isWord is \w of the reference's regular expressions, which decides what a single_word added token may stand beside.
 func isWord(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 	}
-	return unicode.In(r, unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc, unicode.Join_Control)
+	return unicode.Is(wordTable, r)
 }
 
 // isCJK is the reference's list of CJK ideograph blocks, gaps included.

@@ -133,3 +133,20 @@ func TestLowerString(t *testing.T) {
 		}
 	})
 }
+
+// TestWordClass: \w is letters, marks, digits, connectors and joiners (UTS 18, annex C), up to Unicode versions.
+func TestWordClass(t *testing.T) {
+	different := 0
+	for r := range rune(unicode.MaxRune + 1) {
+		word := unicode.In(r, unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc, unicode.Join_Control)
+		if utf8.ValidRune(r) && word != isWord(r) {
+			different++
+			if r < 0x800 {
+				t.Errorf("%U: isWord is %v", r, isWord(r))
+			}
+		}
+	}
+	if different > 20000 {
+		t.Errorf("%d characters differ from Go's Unicode %s", different, unicode.Version)
+	}
+}

@@ -3,6 +3,7 @@ package tokenize
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -22,7 +23,7 @@ func (e *LoadError) Error() string {
 
 // A RowError says where a data file is wrong. It never holds the row's content, for the data are private.
 type RowError struct {
-	File    string
+	File    string // empty where the reader of the error knows it
 	Row     int    // counted from 1, without the header and blank lines; 0 when no row is meant
 	Line    int    // line of the file, from 1; 0 when unknown
 	Field   string // name of the field; empty when the whole row is meant
@@ -31,19 +32,22 @@ type RowError struct {
 
 // Error is one line.
 func (e *RowError) Error() string {
-	s := e.File
-	if e.Row > 0 {
-		s += ": row " + strconv.Itoa(e.Row)
-		if e.Line > 0 {
-			s += " (line " + strconv.Itoa(e.Line) + ")"
-		}
-	} else if e.Line > 0 {
-		s += ": line " + strconv.Itoa(e.Line)
+	var parts []string
+	if e.File != "" {
+		parts = append(parts, e.File)
+	}
+	switch {
+	case e.Row > 0 && e.Line > 0:
+		parts = append(parts, fmt.Sprintf("row %d (line %d)", e.Row, e.Line))
+	case e.Row > 0:
+		parts = append(parts, fmt.Sprintf("row %d", e.Row))
+	case e.Line > 0:
+		parts = append(parts, fmt.Sprintf("line %d", e.Line))
 	}
 	if e.Field != "" {
-		s += ", field " + strconv.Quote(e.Field)
+		parts = append(parts, fmt.Sprintf("field %q", e.Field))
 	}
-	return s + ": " + e.Problem
+	return strings.Join(append(parts, e.Problem), ": ")
 }
 
 // shown quotes a string out of a tokenizer's file for an error message: one line, of bounded length.

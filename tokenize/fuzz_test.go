@@ -1,8 +1,10 @@
 package tokenize
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -100,5 +102,72 @@ func FuzzEncodeDecode(f *testing.F) {
 				t.Fatalf("%+q decodes to what is not UTF-8", text)
 			}
 		}
+	})
+}
+
+// checkReader reads hostile data: what comes out is UTF-8 and numbered, and an error is one line about a row.
+func checkReader(t *testing.T, data string, formats ...DataFormat) {
+	for _, f := range formats {
+		records, err := readAll(data, f)
+		var row *RowError
+		if err != nil && !errors.As(err, &row) {
+			t.Fatalf("%s: error %T is not a RowError: %v", f.Task, err, err)
+		}
+		if err != nil && (strings.ContainsAny(err.Error(), "\r\n") || !strings.HasPrefix(err.Error(), "data.file: ")) {
+			t.Fatalf("%s: not one line with the file's name: %q", f.Task, err)
+		}
+		if err == nil && len(records) == 0 {
+			t.Fatalf("%s: neither records nor an error", f.Task)
+		}
+		for i, r := range records {
+			if r.Row != i+1 {
+				t.Fatalf("%s: record %d has row %d", f.Task, i, r.Row)
+			}
+			for _, s := range []string{r.Source, r.Target, r.Text, r.Pair} {
+				if !utf8.ValidString(s) || len(s) > MaxRowBytes {
+					t.Fatalf("%s: row %d is not UTF-8 or too long", f.Task, r.Row)
+				}
+			}
+			if c := f.classes(); c > 0 && (r.Label < 0 || r.Label >= c) {
+				t.Fatalf("%s: row %d has label %d of %d", f.Task, r.Row, r.Label, c)
+			}
+		}
+	}
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add("mr,ref\n\"name[A], food[B]\",\"He said \"\"hi\"\"\"\n")
+	f.Add("\ufeffref,mr,x\r\n\"a\nb\",name[C],7\r\n")
+	f.Add("mr,ref\n\"a")
+	f.Add("mr,ref\na\"b,c\n\"d\"e,f\n")
+	f.Fuzz(func(t *testing.T, data string) {
+		checkReader(t, data, e2eFormat)
+		records, _ := readAll(data, e2eFormat)
+		for _, r := range records {
+			if source, err := E2ESource(r.Source); err == nil && !utf8.ValidString(source) {
+				t.Fatal("a source that is not UTF-8")
+			}
+		}
+	})
+}
+
+func FuzzTSV(f *testing.F) {
+	f.Add("label\tsentence\r\n1\ta good one\r\n0\tbad")
+	f.Add("1\ta\n\n0\tb\n")
+	f.Add("index\tquestion\tsentence\tlabel\n0\tWho?\tShe.\tentailment\n")
+	f.Add("id\tquestion1\tquestion2\tis_duplicate\n0\tA\tB\t1\n")
+	f.Add("sentence1\tsentence2\tgold_label\nA\tB\tneutral\n")
+	f.Fuzz(func(t *testing.T, data string) {
+		checkReader(t, data, sst2Format, DataFormat{Task: TaskQNLI}, DataFormat{Task: TaskQQP}, DataFormat{Task: TaskMNLI})
+	})
+}
+
+func FuzzJSONLines(f *testing.F) {
+	f.Add("{\"text\": \"a\\nb\", \"label\": 1}\n\n{\"text\": \"\\ud83d\\ude00\", \"label\": \"good\"}")
+	f.Add(`{"prompt": "p", "completion": "c", "text": null}`)
+	f.Add(`{"text": "\ud83d\u0041", "label": 1e0}`)
+	f.Add(`[{"text": {}}]`)
+	f.Fuzz(func(t *testing.T, data string) {
+		checkReader(t, data, lmFormat, classFormat, namedFormat, chatFormat)
 	})
 }

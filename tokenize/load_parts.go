@@ -58,12 +58,12 @@ func parseMembers[T any](raw json.RawMessage, o any, list *json.RawMessage, dept
 	}
 	members, err := decodeList[json.RawMessage](*list, maxSequenceMembers)
 	if err != nil {
-		return nil, fmt.Errorf("Sequence: %w", err)
+		return nil, fmt.Errorf("members of the Sequence: %w", err)
 	}
 	var out []T
 	for _, m := range members {
 		if isNull(m) {
-			return nil, fmt.Errorf("Sequence: a member is null")
+			return nil, fmt.Errorf("a member of the Sequence is null")
 		}
 		v, err := parse(m, depth+1)
 		if err != nil {

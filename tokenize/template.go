@@ -48,15 +48,6 @@ func robertaTemplate(cls, sep int32) template {
 	}
 }
 
-// bosTemplate puts one token before each text.
-func bosTemplate(bos int32) template {
-	t := plainTemplate()
-	head := piece{sequence: pieceSpecial, ids: []int32{bos}}
-	t.single = append([]piece{head}, t.single...)
-	t.pair = append([]piece{head}, t.pair...)
-	return t
-}
-
 // added is the number of special ids among pieces.
 func added(pieces []piece) int {
 	n := 0

@@ -8,7 +8,7 @@ Ids must follow neither: so the classes are asked of the reference, one code poi
 """
 
 import tokenizers
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 ALL = [cp for cp in range(0x110000) if not 0xD800 <= cp < 0xE000]
 byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -101,6 +101,13 @@ table(
     "markTable",
     "markTable is what the StripAccents normalizer removes (M).",
     [c for c in ALL if strip_accents.normalize_str(chr(c)) == ""],
+)
+single = Tokenizer(models.BPE(vocab={"x": 0}, merges=[]))
+single.add_tokens([AddedToken("k", single_word=True, normalized=False)])
+table(
+    "wordTable",
+    r"wordTable is \w of the reference, which a single_word added token must not touch.",
+    [c for c in ALL if 1 not in single.encode("k" + chr(c)).ids],
 )
 # Assigned in the reference's normalisation data: whatever any form changes, or canonical ordering moves.
 active = [c for c in ALL if any(f.normalize_str(chr(c)) != chr(c) for f in FORMS) or reorders(chr(c))]
