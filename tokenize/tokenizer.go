@@ -35,7 +35,8 @@ type Encoding struct {
 }
 
 // Encode gives the ids of text as the reference's encode(text): added tokens inside the text are recognised, the
-// post-processor's special tokens are added, nothing is truncated. An error says where text is not UTF-8.
+// post-processor's special tokens are added, nothing is truncated. As there, a byte that an incomplete byte-level
+// vocabulary without an unknown token does not hold yields no id. An error says where text is not UTF-8.
 func (t *Tokenizer) Encode(text string) ([]int32, error) {
 	ids, err := t.EncodePlain(text)
 	if err != nil {
