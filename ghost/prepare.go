@@ -56,6 +56,7 @@ func Prepare(m *ir.Model, output, head string) (*Prepared, error) {
 	if p.Proof, err = separate.Prove(g.Graph, p.Values); err != nil {
 		return nil, err
 	}
+	canon.FoldShapes(g.Graph, p.Values)
 	for i, in := range g.Inputs { // from here on inputs are declared with the proof's symbols
 		g.Inputs[i] = &ir.ValueInfo{Name: in.Name, DType: in.DType, Dims: onnxgrad.Declare(shape(in))}
 	}

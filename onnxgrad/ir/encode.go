@@ -17,7 +17,9 @@ import (
 
 // irVersionOf gives the IR version that introduced each opset; a file must not
 // claim less.
-var irVersionOf = map[int64]int64{18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+var irVersionOf = map[int64]int64{
+	9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11,
+}
 
 // maxInline is the weight size from which Save stores weights beside the model.
 const maxInline = 1800 << 20

@@ -299,3 +299,8 @@ func (t *Tensor) Float32s() ([]float32, error) {
 func NewRaw(name string, d DType, dims []int64, raw []byte) *Tensor {
 	return &Tensor{Name: name, DType: d, Dims: slices.Clone(dims), raw: raw}
 }
+
+// ParseTensor wraps a TensorProto that stands alone, such as a test case's.
+func ParseTensor(pb *onnxpb.TensorProto) (*Tensor, error) {
+	return tensorFromProto(pb, pb.GetRawData(), nil)
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/runtime"
+)
+
+type portReport struct {
+	valueReport
+	Meaning  string `json:"meaning"`
+	Optional bool   `json:"optional,omitempty"`
+}
+
+func (a *app) compileCommand() *cobra.Command {
+	var f modelFlags
+	var o runtime.CompileOptions
+	var out, clip string
+	c := &cobra.Command{
+		Use:   "compile MODEL --loss L -o STEP.onnx",
+		Short: "Write the differentially private step as a plain ONNX model",
+		Long: "Compile writes an ONNX model that computes per-example losses, norms, clip factors and the sum of clipped\n" +
+			"gradients. It runs on any stock onnxruntime, from any language. Weights are inputs whose defaults are the\n" +
+			"model's present values. The sums are clipped, not noised: not private by themselves.",
+		Example: "  ghostwriter compile model/ --loss causal-lm -o step.onnx --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if out == "" {
+				return fmt.Errorf("%w: -o STEP.onnx is missing", errCommandLine)
+			}
+			m, err := a.open(args[0], f.output, f.head)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			o.Clip, o.Trainable, o.Freeze = ghost.ClipRule(clip), f.trainable, f.freeze
+			p, err := m.Compile(out, o)
+			if err != nil {
+				return err
+			}
+			inputs, outputs := ports(p.Inputs), ports(p.Outputs)
+			return a.print(map[string]any{"inputs": inputs, "outputs": outputs}, func() {
+				for _, in := range inputs {
+					a.printf("input   %-60s %-8s %v  %s\n", in.Name, in.DType, in.Shape, in.Meaning)
+				}
+				for _, o := range outputs {
+					a.printf("output  %-60s %-8s %v  %s\n", o.Name, o.DType, o.Shape, o.Meaning)
+				}
+			})
+		},
+	}
+	f.add(c)
+	fl := c.Flags()
+	fl.StringVarP(&out, "out", "o", "", "the file to write")
+	fl.StringVar(&o.Loss, "loss", "", "causal-lm, classify, infill, masked-lm, seq2seq or mse")
+	fl.Float64Var(&o.ClipNorm, "clip-norm", 0.1, "C, the default of the input clip_norm")
+	fl.StringVar(&clip, "clip", "abadi", "abadi: min(1, C/norm); auto: C/(norm + gamma)")
+	fl.Float64Var(&o.ClipGamma, "clip-gamma", 0.01, "gamma of automatic clipping, the default of the input clip_gamma")
+	fl.Int64Var(&o.Length, "length", 128, "sequence length to plan for; the step is right for every length")
+	fl.BoolVar(&o.PerParameter, "per-parameter", false, "also give each parameter's norms")
+	return c
+}
+
+func ports(ps []ghost.Port) []portReport {
+	out := []portReport{}
+	for _, p := range ps {
+		v := valueReport{Name: p.Name, DType: p.DType.String(), Shape: []any{}}
+		for _, d := range p.Dims {
+			if d.Param != "" {
+				v.Shape = append(v.Shape, d.Param)
+			} else {
+				v.Shape = append(v.Shape, d.Value)
+			}
+		}
+		out = append(out, portReport{v, p.Meaning, p.Optional})
+	}
+	return out
+}
