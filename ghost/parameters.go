@@ -58,7 +58,11 @@ type Constant struct {
 // scores, a rotary table, a lifted scalar and whatever meets no activation are
 // constants.
 func findParameters(g *ir.Graph, values *infer.Values, proof *separate.Proof) ([]Parameter, []Constant) {
-	f := &finder{graph: g, values: values, proof: proof, ix: g.Index(), activation: map[string]bool{}, views: map[string]map[string]bool{}}
+	f := &finder{
+		graph: g, values: values, proof: proof, ix: g.Index(), activation: map[string]bool{}, views: map[string]map[string]bool{},
+		scalesOnly: map[string]bool{}, towardsSoftmax: map[string]bool{},
+	}
+	f.lookAhead()
 	f.trace()
 	var params []Parameter
 	var constants []Constant
@@ -93,6 +97,12 @@ type finder struct {
 	activation map[string]bool
 	// views lists, by value, the initializers that the value only rearranges.
 	views map[string]map[string]bool
+	// scalesOnly marks values that are only ever multiplied with something
+	// looked up or computed: the cosines and sines of rotary positions.
+	scalesOnly map[string]bool
+	// towardsSoftmax marks values that elementwise and rearranging operators
+	// take to a softmax: attention scores.
+	towardsSoftmax map[string]bool
 }
 
 // structural operators only rearrange a parameter, or change it by constants.
@@ -137,26 +147,34 @@ func (f *finder) makesActivation(n *ir.Node) bool {
 // isTable reports a look-up in a matrix of parameters by integers.
 func (f *finder) isTable(n *ir.Node) bool {
 	table := f.values.Of(n.Input(0))
-	return n.Int("axis", 0) == 0 && table.Ranked && table.Rank() >= 2 && !f.onlyScales(n.Output(0))
+	return n.Int("axis", 0) == 0 && table.Ranked && table.Rank() >= 2 && !f.scalesOnly[n.Output(0)]
 }
 
-// onlyScales reports that a looked-up value is only ever multiplied with
-// something else that is looked up or computed: the cosines and sines of rotary
-// positions.
-func (f *finder) onlyScales(value string) bool {
-	uses := f.ix.Uses[value]
-	for _, u := range uses {
-		switch {
-		case structural[u.Node.Op] && u.Node.Domain == "":
-			if !f.onlyScales(u.Node.Output(0)) {
-				return false
+// passesOn lists operators through which attention scores go on to their
+// softmax.
+var passesOn = map[string]bool{
+	"Add": true, "Sub": true, "Mul": true, "Div": true, "Where": true, "Cast": true, "Reshape": true, "Transpose": true,
+	"Unsqueeze": true, "Squeeze": true, "Min": true, "Max": true, "Clip": true, "Identity": true,
+}
+
+// lookAhead marks, from the last node to the first, where values end up.
+func (f *finder) lookAhead() {
+	for _, n := range slices.Backward(f.graph.Nodes) {
+		for _, o := range n.Outputs {
+			uses := f.ix.Uses[o]
+			scales := len(uses) > 0
+			for _, u := range uses {
+				rearranged := structural[u.Node.Op] && u.Node.Domain == ""
+				scaled := u.Node.Is("Mul") && u.Index >= 0 && f.values.Of(u.Node.Input(1-u.Index)).Rank() > 0
+				scales = scales && (scaled || rearranged && f.scalesOnly[u.Node.Output(0)])
+				softmax := u.Node.Is("Softmax") || u.Node.Is("LogSoftmax")
+				if softmax || passesOn[u.Node.Op] && f.towardsSoftmax[u.Node.Output(0)] {
+					f.towardsSoftmax[o] = true
+				}
 			}
-		case u.Node.Is("Mul") && f.values.Of(u.Node.Input(1-u.Index)).Rank() > 0:
-		default:
-			return false
+			f.scalesOnly[o] = scales
 		}
 	}
-	return len(uses) > 0
 }
 
 // viewOf returns the initializers that n's result rearranges: structural
@@ -235,7 +253,7 @@ var kinds = map[string]func(f *finder, n *ir.Node, i int, root string) (Kind, st
 		switch {
 		case i == 0 && f.isTable(n):
 			return Embedding, ""
-		case i == 0 && f.onlyScales(n.Output(0)):
+		case i == 0 && f.scalesOnly[n.Output(0)]:
 			return "", "a table of rotary positions"
 		}
 		return "", ""
@@ -251,7 +269,7 @@ var kinds = map[string]func(f *finder, n *ir.Node, i int, root string) (Kind, st
 		return "", ""
 	},
 	"Where": func(f *finder, n *ir.Node, i int, root string) (Kind, string) {
-		if f.graph.Inits[root].Len() > 1 && i > 0 && f.activation[n.Input(3-i)] && !f.feedsSoftmax(n, 0) {
+		if f.graph.Inits[root].Len() > 1 && i > 0 && f.activation[n.Input(3-i)] && !f.towardsSoftmax[n.Output(0)] {
 			return Token, ""
 		}
 		return "", "a fill value"
@@ -316,27 +334,7 @@ func (f *finder) isMask(n *ir.Node, i int) bool {
 			wide++
 		}
 	}
-	return wide >= 2 && f.feedsSoftmax(n, 0)
-}
-
-// feedsSoftmax follows elementwise and rearranging operators to a softmax.
-func (f *finder) feedsSoftmax(n *ir.Node, depth int) bool {
-	if depth > 16 {
-		return false
-	}
-	for _, o := range n.Outputs {
-		for _, u := range f.ix.Uses[o] {
-			switch u.Node.Op {
-			case "Softmax", "LogSoftmax":
-				return true
-			case "Add", "Sub", "Mul", "Div", "Where", "Cast", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Min", "Max", "Clip", "Identity":
-				if f.feedsSoftmax(u.Node, depth+1) {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	return wide >= 2 && f.towardsSoftmax[n.Output(0)]
 }
 
 // followsProduct reports that n adds to the direct result of a product.

@@ -21,6 +21,9 @@ const (
 	// Weighted: sums of gradients weighted by a given factor per record; the
 	// second of two passes, and the step of training without privacy.
 	Weighted
+	// Losses: losses only, and predictions where the loss has classes; for
+	// evaluation.
+	Losses
 	// Oracle: the dense gradient summed over the batch by plain reverse mode,
 	// without hooks. Run on one record at a time it is what the other passes
 	// are checked against.
@@ -68,6 +71,7 @@ type Program struct {
 	// Names of outputs: "" where the pass has none. Sums and ByParameter are
 	// by parameter.
 	Loss, Norm, Factor, Finite string
+	Prediction                 string // int64 [B], of losses over classes
 	Sums, ByParameter          map[string]string
 	// Names of inputs.
 	Valid, ClipNorm, ClipGamma, Weight string
@@ -132,9 +136,12 @@ func (c *compiler) run() error {
 	c.loss, c.out.Labels = loss, loss.Inputs
 	c.Graph.Outputs = nil
 	c.Name("")
-	if c.spec.Pass == Oracle {
+	switch c.spec.Pass {
+	case Oracle:
 		err = c.oracle()
-	} else {
+	case Losses:
+		c.losses()
+	default:
 		err = c.hooked()
 	}
 	if err != nil {
@@ -146,6 +153,17 @@ func (c *compiler) run() error {
 	}
 	c.describe()
 	return nil
+}
+
+// losses emits losses and predictions.
+func (c *compiler) losses() {
+	c.Enter("outputs")
+	c.out.Trained = c.chosen
+	c.out.Loss = c.emit("loss", c.loss.PerExample)
+	if c.loss.Classes != "" {
+		best := c.Op("ArgMax", ir.Attrs{"axis": int64(-1), "keepdims": int64(0)}, c.loss.Classes)
+		c.out.Prediction = c.emit("prediction", best)
+	}
 }
 
 // oracle differentiates plainly.

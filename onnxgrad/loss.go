@@ -16,6 +16,7 @@ type Loss struct {
 	PerExample string // float32 [batch]
 	Output     string // the model output that the loss reads
 	Seed       string // ∂ Σᵢ loss_i / ∂ output, in the output's shape
+	Classes    string // scores [batch, K] of which the label names one; "" for other losses
 	// Inputs are the graph inputs that the loss added.
 	Inputs []*ir.ValueInfo
 }
@@ -128,15 +129,14 @@ func (l *lossBuilder) classes() error {
 	if err := l.wantRank(2); err != nil {
 		return err
 	}
-	var seed string
-	l.loss.PerExample, seed = l.crossEntropy(l.z, l.shape[0])
-	l.loss.Seed = seed
+	l.loss.PerExample, l.loss.Seed = l.crossEntropy(l.z, l.shape[0])
 	return nil
 }
 
 // crossEntropy scores z [B,K] against labels [B].
 func (l *lossBuilder) crossEntropy(z string, batch sym.Dim) (loss, seed string) {
 	index := l.Unsqueeze(l.input("labels", ir.Int64, batch), 1)
+	l.loss.Classes = z
 	logp := l.Op("LogSoftmax", ir.Attrs{"axis": int64(-1)}, z)
 	picked := l.Op("GatherElements", ir.Attrs{"axis": int64(1)}, logp, index)
 	loss = l.Reshape(l.Op("Neg", nil, picked), []sym.Dim{batch})

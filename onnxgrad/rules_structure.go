@@ -120,7 +120,7 @@ func vjpPad(v *VJP) error {
 	pads, ok := v.constInts(1)
 	rank := v.Rank(v.X(0))
 	if mode := v.Node.Str("mode", "constant"); mode != "constant" || !ok || len(pads) != 2*rank || v.X(3) != "" {
-		return fmt.Errorf("Pad in mode %q with computed or partial pads", v.Node.Str("mode", "constant"))
+		return fmt.Errorf("padding in mode %q, or with computed or partial pads, has no gradient rule", v.Node.Str("mode", "constant"))
 	}
 	back := make([]int64, 2*(rank+v.Lead))
 	for i := range rank {

@@ -90,8 +90,8 @@ func (m *Model) planWriteBack(p Patch) (*writePlan, error) {
 		}
 	}
 	for _, t := range m.graph.Inits { // files without a patch are carried along
-		if t.ext != nil {
-			plan.outside[t.ext.location] = plan.outside[t.ext.location]
+		if t.ext != nil && plan.outside[t.ext.location] == nil {
+			plan.outside[t.ext.location] = []region{}
 		}
 	}
 	return plan, nil

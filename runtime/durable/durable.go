@@ -18,7 +18,8 @@ import (
 // a nil Hook is never called.
 type Hook func(point string)
 
-func (h Hook) at(point string) {
+// At calls the hook, if there is one.
+func (h Hook) At(point string) {
 	if h != nil {
 		h(point)
 	}
@@ -43,27 +44,27 @@ func WriteFileHooked(path string, perm os.FileMode, hook Hook, fill func(io.Writ
 			err = errors.Join(fmt.Errorf("writing %s: %w", path, err), ignoreClosed(tmp.Close()), ignoreMissing(os.Remove(tmp.Name())))
 		}
 	}()
-	hook.at("before-write")
+	hook.At("before-write")
 	if err = fill(tmp); err != nil {
 		return err
 	}
 	if err = tmp.Chmod(perm); err != nil {
 		return err
 	}
-	hook.at("after-write")
-	hook.at("before-sync")
+	hook.At("after-write")
+	hook.At("before-sync")
 	if err = tmp.Sync(); err != nil {
 		return err
 	}
 	if err = tmp.Close(); err != nil {
 		return err
 	}
-	hook.at("after-sync")
-	hook.at("before-rename")
+	hook.At("after-sync")
+	hook.At("before-rename")
 	if err = os.Rename(tmp.Name(), path); err != nil {
 		return err
 	}
-	hook.at("after-rename")
+	hook.At("after-rename")
 	return SyncDir(dir)
 }
 
@@ -86,14 +87,14 @@ func ReplaceDir(tmp, path string, hook Hook) error {
 	if err := os.RemoveAll(old); err != nil {
 		return fmt.Errorf("removing %s: %w", old, err)
 	}
-	hook.at("before-rename")
+	hook.At("before-rename")
 	if err := os.Rename(path, old); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("moving %s aside: %w", path, err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return fmt.Errorf("renaming %s to %s: %w", tmp, path, err)
 	}
-	hook.at("after-rename")
+	hook.At("after-rename")
 	if err := SyncDir(filepath.Dir(path)); err != nil {
 		return err
 	}

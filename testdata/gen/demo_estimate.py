@@ -52,15 +52,18 @@ def pad(rows, scored_from=lambda row: row[1]):
 
 
 def pretrain(model, rows, epochs, lr, batch=32):
+    """Adam with linear decay on the mean over examples of the mean loss per token, as `train --no-privacy` does."""
     adam = torch.optim.Adam(model.parameters(), lr=lr)
     rng, began = np.random.default_rng(0), time.time()
     steps = epochs * len(rows) // batch
     for step in range(steps):
         for group in adam.param_groups:
-            group["lr"] = lr * min(1, (step + 1) / 100) * (1 - step / steps)
+            group["lr"] = lr * (1 - step / steps)
         ids, labels = pad([rows[i] for i in rng.choice(len(rows), batch, replace=False)], lambda r: 0)
         logits = model(ids).logits
-        loss = cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+        scored = labels[:, 1:] != -100
+        nll = cross_entropy(logits[:, :-1].transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none")
+        loss = (nll.sum(1) / scored.sum(1)).mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
