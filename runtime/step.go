@@ -23,6 +23,11 @@ func newStep(env *ort.Env, program *ghost.Program, threads int) (*step, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openStep(env, program, data, threads)
+}
+
+// openStep opens a session on a program that is already serialized.
+func openStep(env *ort.Env, program *ghost.Program, data []byte, threads int) (*step, error) {
 	s, err := env.NewSession(data, ort.Options{Name: "training step", Threads: threads})
 	if err != nil {
 		return nil, fmt.Errorf("the runtime refuses the training step: %w", err)

@@ -19,6 +19,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -71,7 +72,8 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print one JSON object on standard output")
 	flags.StringVar(&a.library, "ort-lib", "", "the onnxruntime library, or its folder (default: GHOSTWRITER_ORT_LIB, beside the command, the cache)")
 	flags.IntVar(&a.threads, "threads", 0, "threads of one operator (default: all cores)")
-	root.AddCommand(a.versionCommand(), a.inspectCommand(), a.runCommand(), a.gradnormsCommand(), a.compileCommand())
+	root.AddCommand(a.versionCommand(), a.inspectCommand(), a.runCommand(), a.gradnormsCommand(), a.compileCommand(),
+		a.trainCommand(), a.generateCommand())
 	for _, c := range root.Commands() {
 		checkArguments(c)
 	}

@@ -1,0 +1,188 @@
+package runtime
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ghostwriter-dp/ghostwriter/dpadam"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/safetensors"
+)
+
+// A checkpoint is the state of a run after a step. Everything in it is computed
+// from noised sums, so it is covered by the ε of the ledger's head it names.
+type checkpoint struct {
+	Step    int64       `json:"step"`
+	Planned int64       `json:"planned_steps"`
+	Plan    string      `json:"plan"`   // hash
+	Ledger  dpadam.Head `json:"ledger"` // the chain's head when it was written
+
+	path string
+}
+
+const (
+	checkpointPrefix    = "checkpoint-"
+	temporaryCheckpoint = ".checkpoint-"
+	keptCheckpoints     = 2
+)
+
+// writeCheckpoint writes checkpoint-N as a whole: into a temporary folder, every
+// file synced, then renamed. Older ones than the last two are removed.
+func (d outputDir) writeCheckpoint(c checkpoint, o *FinetuneOptions, weights *ort.Arena, optimizer dpadam.Optimizer) error {
+	name := checkpointPrefix + strconv.FormatInt(c.Step, 10)
+	tmp, err := os.MkdirTemp(d.path, temporaryCheckpoint)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	hook := durable.Hook(func(point string) { d.hook.At("checkpoint." + point) })
+	if err := c.write(tmp, o, weights, optimizer, hook); err != nil {
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := durable.ReplaceDir(tmp, filepath.Join(d.path, name), hook); err != nil {
+		return err
+	}
+	return d.dropOld(c.Step)
+}
+
+func (c checkpoint) write(dir string, o *FinetuneOptions, weights *ort.Arena, optimizer dpadam.Optimizer, hook durable.Hook) error {
+	list := make([]safetensors.Tensor, 0, len(weights.Params()))
+	for _, p := range weights.Params() {
+		list = append(list, safetensors.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape, Data: floatBytes(weights.Slice(p.Name))})
+	}
+	if err := safetensors.WriteFile(filepath.Join(dir, "weights.safetensors"), list, nil, hook); err != nil {
+		return err
+	}
+	list = list[:0]
+	for _, s := range optimizer.State() {
+		list = append(list, safetensors.Tensor{Name: s.Name, DType: "F32", Shape: []int64{int64(len(s.Data))}, Data: floatBytes(s.Data)})
+	}
+	steps := map[string]string{"step": strconv.FormatInt(optimizer.Step(), 10)}
+	if err := safetensors.WriteFile(filepath.Join(dir, "optimizer.safetensors"), list, steps, hook); err != nil {
+		return err
+	}
+	config, err := marshalOptions(o)
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteBytes(filepath.Join(dir, configFile), 0o600, config); err != nil {
+		return err
+	}
+	state, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(dir, "state.json"), 0o644, func(w io.Writer) error {
+		_, err := w.Write(append(state, '\n'))
+		return err
+	})
+}
+
+// dropOld removes all but the last checkpoints.
+func (d outputDir) dropOld(newest int64) error {
+	points, err := d.checkpoints()
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(points)-keptCheckpoints; i++ {
+		if points[i].Step < newest {
+			// Renamed first: one that is only half removed must not look like a checkpoint.
+			gone := filepath.Join(d.path, temporaryCheckpoint+"old-"+strconv.FormatInt(points[i].Step, 10))
+			if err := errors.Join(os.Rename(points[i].path, gone), os.RemoveAll(gone)); err != nil {
+				return fmt.Errorf("removing an old checkpoint: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkpoints lists the checkpoints, oldest first.
+func (d outputDir) checkpoints() ([]checkpoint, error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, err
+	}
+	var out []checkpoint
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), checkpointPrefix)
+		step, err := strconv.ParseInt(number, 10, 64)
+		if !ok || err != nil {
+			continue
+		}
+		path := filepath.Join(d.path, e.Name())
+		data, err := os.ReadFile(filepath.Join(path, "state.json"))
+		if err != nil {
+			return nil, usage("checkpoint: %w", err)
+		}
+		c := checkpoint{path: path}
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&c); err != nil || c.Step != step {
+			return nil, usage("%s: its state.json is damaged; remove this checkpoint to go on from an earlier one", path)
+		}
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b checkpoint) int { return int(a.Step - b.Step) })
+	return out, nil
+}
+
+// load puts a checkpoint's state into weights and optimizer.
+func (c checkpoint) load(plan *dpadam.Plan, weights *ort.Arena, optimizer dpadam.Optimizer) error {
+	if c.Plan != plan.Hash() {
+		return usage("%s belongs to another plan; give the options of that run", c.path)
+	}
+	into := map[string][]float32{}
+	for _, p := range weights.Params() {
+		into[p.Name] = weights.Slice(p.Name)
+	}
+	if err := readTensors(filepath.Join(c.path, "weights.safetensors"), into); err != nil {
+		return err
+	}
+	into = map[string][]float32{}
+	for _, s := range optimizer.State() {
+		into[s.Name] = s.Data
+	}
+	if err := readTensors(filepath.Join(c.path, "optimizer.safetensors"), into); err != nil {
+		return err
+	}
+	return optimizer.SetStep(c.Step)
+}
+
+// readTensors fills exactly the named vectors from a file.
+func readTensors(path string, into map[string][]float32) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return usage("checkpoint: %w", err)
+	}
+	tensors, err := safetensors.Parse(data)
+	if err != nil {
+		return usage("%s: %w", path, err)
+	}
+	for _, t := range tensors {
+		dst, ok := into[t.Name]
+		if !ok || t.DType != "F32" || len(t.Data) != 4*len(dst) {
+			return usage("%s: tensor %q does not belong to this model", path, t.Name)
+		}
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		}
+		delete(into, t.Name)
+	}
+	for name := range into {
+		return usage("%s: tensor %q is missing", path, name)
+	}
+	return nil
+}

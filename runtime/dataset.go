@@ -1,0 +1,286 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+
+	"io/fs"
+	"os"
+
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+	"github.com/ghostwriter-dp/ghostwriter/tokenize"
+)
+
+// A dataset is a data file as token ids, one example a record, in its order.
+type dataset struct {
+	examples   []tokenize.Example
+	labelWords []int64 // of infill
+	loss       string
+	buckets    tokenize.Buckets
+	padID      int32
+}
+
+// A reader turns data files into datasets for one model.
+type reader struct {
+	options   *FinetuneOptions
+	recipe    recipe
+	tokenizer *tokenize.Tokenizer
+	config    modelConfig
+	prepared  *ghost.Prepared
+	mode      string
+	classes   int
+	maxLength int
+	formatter tokenize.Formatter
+}
+
+// newReader opens the tokenizer and settles mode and lengths.
+func newReader(m *Model, o *FinetuneOptions) (*reader, error) {
+	p, err := m.Prepared()
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{options: o, recipe: recipes[o.Task], prepared: p}
+	if r.config, err = readConfig(m.Dir()); err != nil {
+		return nil, err
+	}
+	path := o.Tokenizer
+	if path == "" {
+		path = m.Dir()
+	}
+	if r.tokenizer, err = tokenize.Load(path); err != nil {
+		return nil, usage("tokenizer: %w; name another with --tokenizer", err)
+	}
+	if err := r.settleMode(); err != nil {
+		return nil, err
+	}
+	if err := r.settleLength(); err != nil {
+		return nil, err
+	}
+	return r, r.newFormatter()
+}
+
+// settleMode chooses head or infill by the shape of the output.
+func (r *reader) settleMode() error {
+	p := r.prepared
+	if p.Output == "" {
+		return usage("the model has several outputs; choose one with --output")
+	}
+	shape := p.Values.Of(p.Output).Shape
+	if r.recipe.text {
+		if len(shape) != 3 {
+			return usage("task %s needs logits [batch, tokens, vocabulary]; output %q has shape %v (a base model takes --head tied)", r.options.Task, p.Output, shape)
+		}
+		if r.options.Mode != "" {
+			return usage("--mode is for classification; task %s trains a language model", r.options.Task)
+		}
+		return nil
+	}
+	r.mode = r.options.Mode
+	if r.mode == "" {
+		r.mode = map[int]string{2: ModeHead, 3: ModeInfill}[len(shape)]
+	}
+	if want := map[string]int{ModeHead: 2, ModeInfill: 3}[r.mode]; want != len(shape) {
+		return usage("--mode %s does not fit output %q of shape %v", r.mode, p.Output, shape)
+	}
+	if r.mode == ModeHead {
+		k, ok := shape[1].Const()
+		if !ok {
+			return usage("output %q of shape %v has no fixed number of classes", p.Output, shape)
+		}
+		r.classes = int(k)
+		if names := r.recipe.task.Labels(); names != nil && len(names) > r.classes {
+			return usage("task %s has %d classes, the model's output %q has %d", r.options.Task, len(names), p.Output, k)
+		}
+	}
+	return nil
+}
+
+// settleLength bounds sequences by --max-length, the task's default and the
+// model's positions.
+func (r *reader) settleLength() error {
+	r.maxLength = r.options.MaxLength
+	if r.maxLength == 0 {
+		r.maxLength = r.recipe.maxLength
+	}
+	limit := r.config.Positions
+	if fixed, ok := fixedLength(r.prepared); ok {
+		limit = fixed
+	}
+	if limit > 0 && int64(r.maxLength) > limit {
+		if r.options.MaxLength > 0 {
+			return usage("--max-length %d is more than the model's %d positions", r.maxLength, limit)
+		}
+		r.maxLength = int(limit)
+	}
+	return nil
+}
+
+// fixedLength is the sequence length of a model that was exported with one.
+func fixedLength(p *ghost.Prepared) (int64, bool) {
+	for _, in := range p.Graph.Inputs {
+		if in.Name == "input_ids" && len(in.Dims) == 2 && in.Dims[1].Param == "" && in.Dims[1].Value > 0 {
+			return in.Dims[1].Value, true
+		}
+	}
+	return 0, false
+}
+
+func (r *reader) newFormatter() error {
+	var err error
+	task := r.recipe.task
+	switch {
+	case task == tokenize.TaskE2E:
+		r.formatter, err = tokenize.NewTableToText(r.tokenizer, r.maxLength)
+	case task == tokenize.TaskLM:
+		r.formatter, err = tokenize.NewLM(r.tokenizer, r.maxLength)
+	case task == tokenize.TaskInstruct:
+		r.formatter, err = tokenize.NewInstruct(r.tokenizer, r.maxLength)
+	case r.mode == ModeInfill:
+		template, terr := tokenize.InfillTemplateOf(task)
+		if terr != nil {
+			return usage("%w", terr)
+		}
+		r.formatter, err = tokenize.NewInfill(r.tokenizer, template, tokenize.InfillOptions{MaxLength: r.maxLength, SentenceLimit: min(200, r.maxLength)})
+	default:
+		r.formatter, err = tokenize.NewClassify(r.tokenizer, task.Pairs(), r.maxLength)
+	}
+	if err != nil {
+		return usage("task %s: %w", r.options.Task, err)
+	}
+	return nil
+}
+
+// read reads a data file. Its length is the number of rows: an example that is
+// too long keeps its place and contributes zero.
+func (r *reader) read(ctx context.Context, path string) (*dataset, error) {
+	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{Task: r.recipe.task, Classes: r.classes})
+	if err != nil {
+		return nil, dataError(path, err)
+	}
+	d := &dataset{loss: r.loss(), padID: r.tokenizer.PadID()}
+	if d.examples, err = tokenize.FormatAll(ctx, r.formatter, records, r.options.Threads); err != nil {
+		return nil, dataError(path, err)
+	}
+	if f, ok := r.formatter.(*tokenize.Infill); ok {
+		for _, id := range f.LabelWords() {
+			d.labelWords = append(d.labelWords, int64(id))
+		}
+	}
+	if fixed, ok := fixedLength(r.prepared); ok {
+		d.buckets, err = tokenize.NewBuckets(int(fixed))
+	} else {
+		d.buckets, err = tokenize.DefaultBuckets(r.maxLength)
+	}
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	return d, r.checkVocabulary(path, d)
+}
+
+// dataError keeps a context's end what it is and marks everything else as bad
+// input. tokenize's errors name file, row and field, never content.
+func dataError(path string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var row *tokenize.RowError
+	if errors.As(err, &row) && row.File == "" {
+		row.File = path
+	}
+	return usage("%w", err)
+}
+
+// loss is the loss of the task and mode.
+func (r *reader) loss() string {
+	switch {
+	case r.recipe.text:
+		return "causal-lm"
+	case r.mode == ModeInfill:
+		return "infill"
+	}
+	return "classify"
+}
+
+// checkVocabulary refuses a data set with an id that the model has no row for,
+// before anything is trained.
+func (r *reader) checkVocabulary(path string, d *dataset) error {
+	limit, ok := r.prepared.IndexLimit()["input_ids"]
+	if !ok {
+		return nil
+	}
+	if err := tokenize.CheckIDs(d.examples, int(limit.Rows)); err != nil {
+		return usage("%s: %w (its table %q); the tokenizer and the model don't belong together", path, err, limit.Table)
+	}
+	return nil
+}
+
+// longest is the largest bucket that any example falls into, and the edges in
+// use: functions of the data that stay inside.
+func (d *dataset) edge(i int) int {
+	e, _ := d.buckets.Edge(d.examples[i].Len())
+	return e
+}
+
+// collate pads examples of one bucket into a batch of rows rows for the model's
+// inputs.
+func (d *dataset) collate(indices []int, edge, rows int, inputs []*ir.ValueInfo) (*Batch, []bool, error) {
+	list := make([]*tokenize.Example, len(indices))
+	for i, k := range indices {
+		list[i] = &d.examples[k]
+	}
+	b, err := tokenize.Pad(list, edge, rows, d.padID)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := &Batch{Inputs: map[string]*ort.Tensor{}, Loss: map[string]*ort.Tensor{}}
+	wide := []int64{int64(rows), int64(edge)}
+	columns := map[string][]int64{
+		"input_ids": b.InputIDs, "attention_mask": b.AttentionMask, "token_type_ids": b.TokenTypeIDs, "position_ids": b.PositionIDs,
+		"input_mask": b.AttentionMask, "segment_ids": b.TokenTypeIDs,
+	}
+	for _, in := range inputs {
+		v, ok := columns[in.Name]
+		if !ok {
+			return nil, nil, usage("the model's input %q is not one that a text has; there are input_ids, attention_mask, token_type_ids and position_ids", in.Name)
+		}
+		shape := wide
+		if len(in.Dims) == 2 && in.Dims[0].Param == "" && in.Dims[0].Value == 1 && in.Name == "position_ids" {
+			shape, v = []int64{1, int64(edge)}, v[:edge] // one row for all records
+		}
+		if out.Inputs[in.Name], err = ort.NewTensor(shape, v); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := d.collateLoss(out, b, wide); err != nil {
+		return nil, nil, err
+	}
+	return out, b.Real, nil
+}
+
+func (d *dataset) collateLoss(out *Batch, b *tokenize.Batch, wide []int64) error {
+	var err error
+	put := func(name string, shape []int64, v []int64) {
+		if err == nil {
+			out.Loss[name], err = ort.NewTensor(shape, v)
+		}
+	}
+	switch d.loss {
+	case "causal-lm":
+		put("labels", wide, b.Labels)
+	case "infill":
+		put("mask_position", wide[:1], b.MaskPosition)
+		put("label_words", []int64{int64(len(d.labelWords))}, d.labelWords)
+		put("labels", wide[:1], b.ClassLabels)
+	default:
+		put("labels", wide[:1], b.ClassLabels)
+	}
+	return err
+}
+
+// exists reports whether a file or folder is there.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}

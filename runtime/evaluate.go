@@ -1,0 +1,178 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Score is a model's result on a data set.
+type Score struct {
+	// Loss is the mean over what is scored, in nats: tokens for a language
+	// model, records for a classifier.
+	Loss float64
+	// Accuracy is the share of records whose class is predicted; NaN for
+	// language models.
+	Accuracy float64
+	Scored   int // tokens or records
+}
+
+// score evaluates the weights on a data set, forward only.
+func (s *stepSet) score(ctx context.Context, d *dataset, w *Weights, size int, fixed bool) (Score, error) {
+	all := make([]int, 0, len(d.examples))
+	for i, e := range d.examples {
+		if e.Len() > 0 {
+			all = append(all, i)
+		}
+	}
+	var sum float64
+	var out Score
+	right := 0
+	for _, m := range d.pack(all, size, fixed) {
+		st, err := s.at(m.edge)
+		if err != nil {
+			return out, err
+		}
+		batch, _, err := d.collate(m.records, m.edge, m.rows, st.program.Data)
+		if err != nil {
+			return out, err
+		}
+		loss, prediction, err := st.runLosses(ctx, batch, w)
+		if err != nil {
+			return out, hideData(err)
+		}
+		for row, i := range m.records {
+			n := 1
+			if d.loss == "causal-lm" {
+				n = d.examples[i].Scored()
+			}
+			sum += float64(n) * loss[row]
+			out.Scored += n
+			if prediction != nil && prediction[row] == int64(d.examples[i].Label) {
+				right++
+			}
+		}
+	}
+	out.Loss, out.Accuracy = sum/float64(out.Scored), math.NaN()
+	if d.loss != "causal-lm" {
+		out.Accuracy = float64(right) / float64(out.Scored)
+	}
+	return out, nil
+}
+
+// validate scores the validation data after a step. Unless they are public the
+// result goes to debug/ only: ε covers the training data, not these.
+func (f *finetune) validate(ctx context.Context, step int64) error {
+	if f.valid == nil {
+		return nil
+	}
+	o := f.options
+	if !o.ValidPublic && f.debug == nil {
+		if step == 0 {
+			o.Progress.Message("--valid is not scored: its loss would be computed from data that epsilon does not cover; say --valid-public, or --debug")
+		}
+		return nil
+	}
+	s, err := f.losses.score(ctx, f.valid, f.trainer.weights, f.trainer.size, f.trainer.fixed)
+	if err != nil {
+		return err
+	}
+	m := metric{Step: step, LearningRate: 0, ValidLoss: nullable(s.Loss), ValidAccuracy: nullable(s.Accuracy)}
+	epsilon, err := f.epsilon()
+	if err != nil {
+		return err
+	}
+	m.Epsilon = nullable(epsilon)
+	if f.debug != nil {
+		if err := f.debug.line(m); err != nil {
+			return err
+		}
+	}
+	if o.ValidPublic {
+		f.metrics = append(f.metrics, m)
+	}
+	text := fmt.Sprintf("valid after step %d: loss %.4f over %d scored", step, s.Loss, s.Scored)
+	if !math.IsNaN(s.Accuracy) {
+		text += fmt.Sprintf(", accuracy %.4f", s.Accuracy)
+	}
+	o.Progress.Message(text)
+	return nil
+}
+
+// samples generates from public prompts with the written model.
+func (f *finetune) samples(ctx context.Context) (err error) {
+	o := f.options
+	if o.SamplePrompts == "" {
+		return nil
+	}
+	m, err := Open(f.out.path, Options{Library: o.Library, Threads: o.Threads, Output: o.Output, Head: o.Head})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	prompts, err := ReadPrompts(o.SamplePrompts)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for _, p := range prompts {
+		ids, err := f.reader.tokenizer.Encode(p)
+		if err != nil {
+			return usage("--sample-prompts: %w", err)
+		}
+		out, err := m.Generate(ctx, [][]int32{ids}, GenerateOptions{MaxNewTokens: o.sampleTokens(), EOS: f.reader.endTokens()})
+		if err != nil {
+			return err
+		}
+		line := struct {
+			Prompt string `json:"prompt"`
+			Text   string `json:"text"`
+		}{p, f.reader.tokenizer.Decode(out[0], true)}
+		if err := enc.Encode(line); err != nil {
+			return err
+		}
+	}
+	return f.out.release("samples.jsonl", b.Bytes())
+}
+
+func (o *FinetuneOptions) sampleTokens() int {
+	if o.MaxNewTokens > 0 {
+		return o.MaxNewTokens
+	}
+	return 32
+}
+
+// endTokens are the ids that end a generated text.
+func (r *reader) endTokens() []int64 {
+	if eos := r.tokenizer.Specials().EOS; eos >= 0 {
+		return []int64{int64(eos)}
+	}
+	return r.config.EOS
+}
+
+// ReadPrompts reads prompts, one a line; a trailing carriage return is dropped.
+func ReadPrompts(path string) ([]string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usage("prompts: %w", err)
+	}
+	if len(data) == 0 {
+		return nil, usage("prompts: %s is empty", path)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	for i, l := range lines {
+		if !utf8.ValidString(l) {
+			return nil, usage("prompts: %s: line %d is not UTF-8", path, i+1)
+		}
+		lines[i] = strings.TrimSuffix(l, "\r")
+	}
+	return lines, nil
+}

@@ -1,0 +1,495 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/ghostwriter-dp/ghostwriter/dpadam"
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+)
+
+// A FinetuneResult says what a training run did.
+type FinetuneResult struct {
+	Steps           int64   // optimizer steps of the written model
+	Planned         int64   // and how many were planned
+	Epsilon         float64 // rigorous bound of everything charged; NaN when nothing is guaranteed
+	Delta           float64
+	NoiseMultiplier float64
+	Out             string
+	Stamp           string // "NOT PRIVATE: …", or empty
+}
+
+// ErrInterrupted is wrapped by the error of a run that was stopped on request
+// after a checkpoint. It can be resumed.
+var ErrInterrupted = errors.New("interrupted")
+
+// Finetune trains the model on private data and writes the output directory:
+// the model with its new weights, the ledger, checkpoints, and in release/ the
+// privacy statement. Every stage is checked before the first step is charged;
+// a run that dies can be resumed.
+//
+// When o.Stop is closed the run ends after the step in progress, with a
+// checkpoint and ErrInterrupted. When ctx ends it stops at once: the step in
+// progress stays charged.
+func Finetune(ctx context.Context, o FinetuneOptions) (_ *FinetuneResult, err error) {
+	if o.Progress == nil {
+		o.Progress = silent{}
+	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	f := &finetune{options: &o, out: outputDir{path: o.Out, hook: o.Hook}}
+	defer func() { err = errors.Join(err, f.close()) }()
+	for _, stage := range []func(context.Context) error{f.open, f.read, f.compile, f.settle, f.begin} {
+		if err := stage(ctx); err != nil {
+			return nil, err
+		}
+	}
+	trainErr := f.train(ctx)
+	if trainErr != nil && !errors.Is(trainErr, dpadam.ErrBudgetSpent) {
+		return nil, trainErr
+	}
+	if trainErr != nil && f.taken == 0 {
+		return nil, trainErr
+	}
+	result, err := f.finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return result, trainErr
+}
+
+// A finetune is one training run, stage by stage.
+type finetune struct {
+	options *FinetuneOptions
+	out     outputDir
+
+	model    *Model
+	env      *ort.Env
+	prepared *ghost.Prepared
+	reader   *reader
+	data     *dataset
+	valid    *dataset
+
+	trainer *trainer
+	program *ghost.Program // of the longest padding length: names what is trained
+	losses  *stepSet
+	plan    *dpadam.Plan
+	ledger  *dpadam.Ledger
+
+	taken   int64 // optimizer steps of the present weights
+	total   int64 // steps this run will end with
+	metrics []metric
+	debug   *debugLog
+}
+
+func (f *finetune) close() error {
+	var errs []error
+	if f.ledger != nil {
+		errs = append(errs, f.ledger.Close())
+	}
+	if f.trainer != nil {
+		errs = append(errs, f.trainer.close())
+	}
+	if f.losses != nil {
+		errs = append(errs, f.losses.Close())
+	}
+	if f.debug != nil {
+		errs = append(errs, f.debug.close())
+	}
+	if f.model != nil {
+		errs = append(errs, f.model.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// open opens model, library and output directory.
+func (f *finetune) open(context.Context) (err error) {
+	o := f.options
+	if err := f.out.check(o.Resume); err != nil {
+		return err
+	}
+	if f.model, err = Open(o.Model, Options{Library: o.Library, Threads: o.Threads, Output: o.Output, Head: o.Head}); err != nil {
+		return err
+	}
+	if f.prepared, err = f.model.Prepared(); err != nil {
+		return err
+	}
+	f.env, err = f.model.Env()
+	return err
+}
+
+// read reads the data.
+func (f *finetune) read(ctx context.Context) (err error) {
+	if f.reader, err = newReader(f.model, f.options); err != nil {
+		return err
+	}
+	if f.data, err = f.reader.read(ctx, f.options.Train); err != nil {
+		return err
+	}
+	if f.options.Valid != "" {
+		f.valid, err = f.reader.read(ctx, f.options.Valid)
+	}
+	return err
+}
+
+// compile builds the programs of every padding length.
+func (f *finetune) compile(ctx context.Context) error {
+	o := f.options
+	spec := ghost.Spec{
+		Loss: f.data.loss, Clip: o.clipRule(), ClipNorm: float32(o.clipNorm()), ClipGamma: float32(o.clipGamma()),
+		Trainable: o.trainable(), Freeze: o.Freeze,
+	}
+	t := &trainer{options: o, data: f.data}
+	f.trainer = t
+	set := func(pass ghost.Pass) *stepSet {
+		spec.Pass = pass
+		return newStepSet(f.env, f.prepared, spec, o.Threads)
+	}
+	switch {
+	case o.NoPrivacy && o.ClipNorm == 0:
+		t.steps = set(ghost.Weighted)
+	case o.TwoPass:
+		t.norms, t.steps = set(ghost.Norms), set(ghost.Weighted)
+	default:
+		t.steps = set(ghost.Clipped)
+	}
+	if f.valid != nil {
+		f.losses = set(ghost.Losses)
+	}
+	for _, edge := range f.data.buckets.Edges() {
+		for _, s := range t.sets() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			planned, err := s.plan(edge)
+			if err != nil {
+				return err
+			}
+			f.program = planned.program
+		}
+	}
+	return nil
+}
+
+// settle chooses the microbatch, loads the weights, tries a run of padding on
+// every program, and fixes the plan. Nothing is charged before all that works.
+func (f *finetune) settle(ctx context.Context) (err error) {
+	t := f.trainer
+	var spec dpadam.Spec
+	if f.options.Resume {
+		record, err := dpadam.ReadLedger(f.out.ledger())
+		if err != nil {
+			return err
+		}
+		spec = record.Plan().Spec()
+	}
+	if t.size, err = f.microbatch(spec.Microbatch); err != nil {
+		return err
+	}
+	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
+		return err
+	}
+	t.sums = t.weights.Trained.Like()
+	dim := int64(len(t.sums.Data()))
+	f.plan, err = f.options.plan(ctx, int64(len(f.data.examples)), dim, t.size, len(f.data.buckets.Edges()))
+	if err != nil {
+		return err
+	}
+	t.plan = f.plan
+	if t.optimizer, err = dpadam.NewOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained)); err != nil {
+		return err
+	}
+	return t.warmUp(ctx)
+}
+
+// microbatch settles the records of one run: what the model's declared batch
+// demands, what a resumed run's plan says, what the user gives, or what fits
+// into memory.
+func (f *finetune) microbatch(planned int) (int, error) {
+	fixed := fixedBatch(f.prepared.Inputs())
+	switch {
+	case fixed > 0 && f.options.Microbatch > 0 && fixed != f.options.Microbatch:
+		return 0, usage("--microbatch %d: the model was exported with a batch of %d", f.options.Microbatch, fixed)
+	case fixed > 0:
+		f.trainer.fixed = true
+		return fixed, nil
+	case f.options.Microbatch > 0:
+		return f.options.Microbatch, nil
+	case planned > 0:
+		return planned, nil
+	}
+	limit := int64(f.options.MaxMemory)
+	if limit == 0 {
+		if limit = availableMemory() / 2; limit == 0 {
+			limit = 2 << 30
+		}
+	}
+	peak := func(n int) (sum int64) {
+		for _, s := range f.trainer.sets() {
+			sum += s.peakBytes(n)
+		}
+		return sum
+	}
+	return chooseMicrobatch(peak, limit)
+}
+
+// undecayed are the coordinates that weight decay leaves out: parameters that
+// are only ever biases, scales or shifts.
+func undecayed(params []ghost.Parameter, arena *ort.Arena) []dpadam.Range {
+	var out []dpadam.Range
+	for _, p := range params {
+		decays := false
+		for _, u := range p.Uses {
+			decays = decays || u.Kind == ghost.Linear || u.Kind == ghost.Embedding
+		}
+		if offset, ok := arena.Offset(p.Name); ok && !decays {
+			out = append(out, dpadam.Range{Start: offset, End: offset + int(p.Elements())})
+		}
+	}
+	return out
+}
+
+// begin creates the output directory and the ledger, or opens them again.
+func (f *finetune) begin(ctx context.Context) (err error) {
+	o := f.options
+	if err := f.out.create(); err != nil {
+		return err
+	}
+	ledgerOptions := dpadam.LedgerOptions{Hook: o.Hook.At}
+	if o.Resume {
+		if err := f.resume(ctx, ledgerOptions); err != nil {
+			return err
+		}
+	} else {
+		if err := f.out.writeConfig(o); err != nil {
+			return err
+		}
+		if f.ledger, err = dpadam.CreateLedger(ctx, f.out.ledger(), f.plan, ledgerOptions); err != nil {
+			return err
+		}
+	}
+	f.total = min(f.plan.Steps(), f.taken+f.ledger.StepsAffordable())
+	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, len(f.data.examples), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At}); err != nil {
+		return err
+	}
+	if o.Debug {
+		f.debug, err = newDebugLog(f.out.path)
+	}
+	return err
+}
+
+// resume opens the ledger of an earlier run and takes over its last checkpoint.
+func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
+	points, err := f.out.checkpoints()
+	if err != nil {
+		return err
+	}
+	for _, c := range points {
+		lo.Heads = append(lo.Heads, c.Ledger)
+	}
+	if f.ledger, err = dpadam.OpenLedger(ctx, f.out.ledger(), f.plan, lo); err != nil {
+		return err
+	}
+	if err := f.out.clean(); err != nil {
+		return err
+	}
+	if len(points) == 0 {
+		f.options.Progress.Message(fmt.Sprintf("no checkpoint: starting from the given model; %d steps are charged already", f.ledger.Charged()))
+		return nil
+	}
+	last := points[len(points)-1]
+	if err := last.load(f.plan, f.trainer.weights.Trained, f.trainer.optimizer); err != nil {
+		return err
+	}
+	f.taken = last.Step
+	f.metrics, err = f.out.readMetrics(f.taken)
+	return err
+}
+
+// train takes the steps.
+func (f *finetune) train(ctx context.Context) error {
+	o := f.options
+	f.announce()
+	if f.taken > 0 || o.Resume {
+		o.Progress.Message(fmt.Sprintf("resumed after step %d: the run ends with %d of %d planned steps", f.taken, f.total, f.plan.Steps()))
+	}
+	if f.total == f.taken && f.taken < f.plan.Steps() {
+		_, err := f.trainer.stepper.Begin(ctx, f.taken+1) // says what is charged and what it would cost
+		if err == nil {
+			err = dpadam.ErrBudgetSpent
+		}
+		return err
+	}
+	if err := f.validate(ctx, 0); f.taken == 0 && err != nil {
+		return err
+	}
+	every := f.checkpointEvery()
+	for f.taken < f.total {
+		n := f.taken + 1
+		stats, err := f.trainer.step(ctx, n, f.total)
+		if err != nil {
+			return f.stopped(err)
+		}
+		f.taken = n
+		if err := f.report(stats); err != nil {
+			return err
+		}
+		stop := stopped(o.Stop)
+		if n%every == 0 || n == f.total || stop {
+			if err := f.checkpoint(); err != nil {
+				return err
+			}
+		}
+		if stop && n < f.total {
+			return f.interrupted()
+		}
+	}
+	return f.validate(ctx, f.taken)
+}
+
+// stopped handles the end of a step's context: the weights are those of the last
+// whole step, which a checkpoint keeps.
+func (f *finetune) stopped(err error) error {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if f.taken > 0 {
+		if cerr := f.checkpoint(); cerr != nil {
+			return cerr
+		}
+	}
+	return f.interrupted()
+}
+
+func (f *finetune) interrupted() error {
+	return fmt.Errorf("%w after step %d of %d; go on with --resume --out %s", ErrInterrupted, f.taken, f.total, f.out.path)
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (f *finetune) checkpointEvery() int64 {
+	if f.options.CheckpointEvery > 0 {
+		return f.options.CheckpointEvery
+	}
+	return max(1, (f.plan.Steps()+9)/10)
+}
+
+// announce tells the watcher what is about to happen.
+func (f *finetune) announce() {
+	s := f.plan.Spec()
+	b := Begin{
+		Records: s.Records, Steps: f.total, FirstStep: f.taken, ExpectedBatch: s.ExpectedBatch, NoiseMultiplier: s.NoiseMultiplier,
+		SampleRate: s.SampleRate, Delta: s.Delta, TargetEpsilon: s.TargetEpsilon, Coordinates: s.Dim, Microbatch: s.Microbatch, Stamp: f.plan.Stamp(),
+	}
+	if !s.RecordsDeclared && f.plan.Noisy() {
+		b.RecordsArePublic = fmt.Sprintf("N = %d, the number of rows read, is treated as public; declare it with --records if it must not be", s.Records)
+	}
+	for _, p := range f.program.Unreached {
+		b.Unreached = append(b.Unreached, p.Name)
+	}
+	for _, p := range f.program.Trained {
+		b.Trained = append(b.Trained, p.Name)
+	}
+	f.options.Progress.Begin(b)
+}
+
+// report tells of a step and keeps what may be released of it.
+func (f *finetune) report(stats stepStats) error {
+	epsilon, err := f.epsilon()
+	if err != nil {
+		return err
+	}
+	r := StepReport{Step: f.taken, Steps: f.total, Epsilon: epsilon, LearningRate: f.plan.LearningRate(f.taken, f.total), Loss: math.NaN()}
+	f.metrics = append(f.metrics, metric{Step: r.Step, Epsilon: nullable(epsilon), LearningRate: r.LearningRate})
+	if f.debug != nil {
+		r.Loss = stats.Loss
+		if err := f.debug.step(r.Step, stats); err != nil {
+			return err
+		}
+	}
+	f.options.Progress.Step(r)
+	return nil
+}
+
+// epsilon is what is charged so far; NaN when nothing is guaranteed.
+func (f *finetune) epsilon() (float64, error) {
+	if !f.plan.Private() {
+		return math.NaN(), nil
+	}
+	r, err := f.ledger.Epsilon()
+	return r.Epsilon, err
+}
+
+func (f *finetune) checkpoint() error {
+	c := checkpoint{Step: f.taken, Planned: f.plan.Steps(), Plan: f.plan.Hash(), Ledger: f.ledger.Head()}
+	if err := f.out.writeCheckpoint(c, f.options, f.trainer.weights.Trained, f.trainer.optimizer); err != nil {
+		return err
+	}
+	return f.out.writeMetrics(f.metrics)
+}
+
+// finish writes the model, the statement and everything a server needs.
+func (f *finetune) finish(ctx context.Context) (*FinetuneResult, error) {
+	epsilon, err := f.epsilon()
+	if err != nil {
+		return nil, err
+	}
+	s := f.plan.Spec()
+	result := &FinetuneResult{
+		Steps: f.taken, Planned: s.Steps, Epsilon: epsilon, Delta: s.Delta, NoiseMultiplier: s.NoiseMultiplier,
+		Out: f.out.path, Stamp: f.plan.Stamp(),
+	}
+	if err := f.writeModel(result); err != nil {
+		return nil, err
+	}
+	if err := f.ledger.Finish(ctx, f.taken); err != nil {
+		return nil, err
+	}
+	if err := f.out.writeMetrics(f.metrics); err != nil {
+		return nil, err
+	}
+	if err := f.writeStatement(); err != nil {
+		return nil, err
+	}
+	return result, f.samples(ctx)
+}
+
+// writeModel writes the model and what lies beside it.
+func (f *finetune) writeModel(r *FinetuneResult) error {
+	for _, from := range []string{f.model.Dir(), f.options.Tokenizer} {
+		if from != "" {
+			if err := f.out.copyCompanions(from); err != nil {
+				return err
+			}
+		}
+	}
+	patch := f.trainer.weights.Patch(f.prepared, modelMetadata(r))
+	return f.model.file.WriteBack(filepath.Join(f.out.path, "model.onnx"), patch)
+}
+
+// modelMetadata is what the written model says about itself.
+func modelMetadata(r *FinetuneResult) map[string]string {
+	if r.Stamp != "" {
+		return map[string]string{"ghostwriter.privacy": r.Stamp}
+	}
+	return map[string]string{"ghostwriter.privacy": fmt.Sprintf("(epsilon = %.6g, delta = %.6g) differentially private; see release/statement.txt", r.Epsilon, r.Delta)}
+}
+
+// isDir reports whether path is a folder.
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,104 @@
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A modelConfig is what Ghostwriter reads of a model directory's config.json;
+// everything is optional.
+type modelConfig struct {
+	Positions  int64   // longest sequence, 0 where unknown
+	Vocabulary int64   // 0 where unknown
+	EOS        []int64 // end-of-sequence ids
+	ModelType  string
+}
+
+// readConfig reads dir/config.json; an absent file gives a zero config.
+func readConfig(dir string) (modelConfig, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return modelConfig{}, nil
+	}
+	if err != nil {
+		return modelConfig{}, usage("config.json: %w", err)
+	}
+	var file struct {
+		NPositions *int64          `json:"n_positions"`
+		MaxPos     *int64          `json:"max_position_embeddings"`
+		Vocab      int64           `json:"vocab_size"`
+		EOS        json.RawMessage `json:"eos_token_id"`
+		Pad        *int64          `json:"pad_token_id"`
+		ModelType  string          `json:"model_type"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return modelConfig{}, usage("%s: %v", filepath.Join(dir, "config.json"), err)
+	}
+	c := modelConfig{Vocabulary: file.Vocab, ModelType: file.ModelType, EOS: idList(file.EOS)}
+	for _, p := range []*int64{file.NPositions, file.MaxPos} {
+		if p != nil {
+			c.Positions = *p
+		}
+	}
+	// RoBERTa counts positions from behind the padding id.
+	if slices.Contains([]string{"roberta", "xlm-roberta", "camembert"}, c.ModelType) && file.Pad != nil {
+		c.Positions -= *file.Pad + 1
+	}
+	return c, nil
+}
+
+// A generationConfig is what Ghostwriter reads of generation_config.json.
+type generationConfig struct {
+	EOS                     []int64 // nil where it says nothing
+	MaxLength, MaxNewTokens int     // 0 where it says nothing
+}
+
+// readGenerationConfig reads dir/generation_config.json; an absent file gives a
+// zero config.
+func readGenerationConfig(dir string) (generationConfig, error) {
+	path := filepath.Join(dir, "generation_config.json")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return generationConfig{}, nil
+	}
+	if err != nil {
+		return generationConfig{}, usage("generation_config.json: %w", err)
+	}
+	var file struct {
+		EOS          json.RawMessage `json:"eos_token_id"`
+		MaxLength    int             `json:"max_length"`
+		MaxNewTokens int             `json:"max_new_tokens"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return generationConfig{}, usage("%s: %v", path, err)
+	}
+	return generationConfig{idList(file.EOS), max(0, file.MaxLength), max(0, file.MaxNewTokens)}, nil
+}
+
+// idList reads an id or a list of ids.
+func idList(raw json.RawMessage) []int64 {
+	var one int64
+	if json.Unmarshal(raw, &one) == nil && len(raw) > 0 && string(raw) != "null" {
+		return []int64{one}
+	}
+	var many []int64
+	if json.Unmarshal(raw, &many) == nil {
+		return many
+	}
+	return nil
+}
+
+// Dir is the model directory: where configuration and tokenizer lie.
+func (m *Model) Dir() string {
+	d := filepath.Dir(m.file.Path)
+	if filepath.Base(d) == "onnx" {
+		if _, err := os.Stat(filepath.Join(d, "config.json")); err != nil {
+			return filepath.Dir(d)
+		}
+	}
+	return d
+}

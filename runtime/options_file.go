@@ -1,0 +1,74 @@
+package runtime
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// mayBeZero are the options for which 0 is a value of its own; for all others it
+// would silently stand for the default.
+var mayBeZero = []string{"seed", "weight-decay", "momentum", "threads"}
+
+// ParseOptions reads options from YAML, whose names are the command's flags. An
+// unknown name is an error, and so is a number that is not positive where one
+// must be.
+func ParseOptions(data []byte) (FinetuneOptions, error) {
+	var o FinetuneOptions
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(&o); err != nil && !errors.Is(err, io.EOF) {
+		return o, usage("the configuration: %w", err)
+	}
+	given := map[string]any{}
+	if err := yaml.Unmarshal(data, &given); err != nil {
+		return o, usage("the configuration: %w", err)
+	}
+	for name := range given {
+		if err := o.CheckGiven(name); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// field is the option of a name; the zero Value for an unknown one.
+func (o *FinetuneOptions) field(name string) reflect.Value {
+	v := reflect.ValueOf(o).Elem()
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag.Get("yaml")
+		if tag == name || tag == name+",omitempty" {
+			return v.Field(i)
+		}
+	}
+	return reflect.Value{}
+}
+
+// CheckGiven refuses an option that was given a number that is not positive.
+// Left out, it takes its default.
+func (o *FinetuneOptions) CheckGiven(name string) error {
+	v := o.field(name)
+	positive := true
+	switch {
+	case !v.IsValid() || slices.Contains(mayBeZero, name):
+	case v.CanInt():
+		positive = v.Int() > 0
+	case v.CanFloat():
+		positive = v.Float() > 0
+	}
+	if !positive {
+		return usage("--%s %v must be positive", name, v.Interface())
+	}
+	return nil
+}
+
+// Take copies the named option from other.
+func (o *FinetuneOptions) Take(name string, other *FinetuneOptions) {
+	if v := o.field(name); v.IsValid() {
+		v.Set(other.field(name))
+	}
+}

@@ -1,0 +1,187 @@
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+)
+
+// A stepSet holds the programs of a training run: one for each padding length,
+// because the cheapest form of a norm depends on it. Lengths whose programs are
+// the same share one, and its session.
+type stepSet struct {
+	env      *ort.Env
+	prepared *ghost.Prepared
+	spec     ghost.Spec
+	threads  int
+
+	byLength map[int]*plannedStep
+	byHash   map[[32]byte]*plannedStep
+}
+
+// A plannedStep is a program, with its session once it is needed.
+type plannedStep struct {
+	program *ghost.Program
+	longest int // padding length
+	model   []byte
+	step    *step
+}
+
+func newStepSet(env *ort.Env, p *ghost.Prepared, spec ghost.Spec, threads int) *stepSet {
+	return &stepSet{env: env, prepared: p, spec: spec, threads: threads, byLength: map[int]*plannedStep{}, byHash: map[[32]byte]*plannedStep{}}
+}
+
+// plan returns the program for a padding length.
+func (s *stepSet) plan(length int) (*plannedStep, error) {
+	if st, ok := s.byLength[length]; ok {
+		return st, nil
+	}
+	spec := s.spec
+	spec.Length = int64(length)
+	program, err := s.prepared.Compile(spec)
+	if err != nil {
+		return nil, usageUnless(err)
+	}
+	data, err := program.Graph.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256(data)
+	st, ok := s.byHash[hash]
+	if !ok {
+		st = &plannedStep{program: program, model: data}
+		s.byHash[hash] = st
+	}
+	st.longest = max(st.longest, length)
+	s.byLength[length] = st
+	return st, nil
+}
+
+// at returns the step for a padding length, ready to run.
+func (s *stepSet) at(length int) (*step, error) {
+	st, err := s.plan(length)
+	if err != nil {
+		return nil, err
+	}
+	if st.step == nil {
+		if st.step, err = openStep(s.env, st.program, st.model, s.threads); err != nil {
+			return nil, err
+		}
+		st.model = nil
+	}
+	return st.step, nil
+}
+
+// peakBytes estimates the memory of all sessions after each has run its longest
+// microbatch of that many records: the runtime keeps what it once took.
+func (s *stepSet) peakBytes(records int) int64 {
+	var sum int64
+	for _, st := range s.byHash {
+		sum += st.program.PeakBytes(int64(records), int64(st.longest))
+	}
+	return sum
+}
+
+// Close frees all sessions.
+func (s *stepSet) Close() error {
+	var errs []error
+	for _, st := range s.byHash {
+		if st.step != nil {
+			errs = append(errs, st.step.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// A microbatch is a set of records of one padding length, as a run takes them.
+type microbatch struct {
+	records []int
+	edge    int
+	rows    int // of the run, at least the number of records
+}
+
+// pack sorts a sample into microbatches of at most size records, one padding
+// length each, longest first so that the runtime's memory grows once. A
+// part-filled one is padded to the next power of two, or to size if that is
+// fixed.
+func (d *dataset) pack(sample []int, size int, fixed bool) []microbatch {
+	byEdge := map[int][]int{}
+	for _, i := range sample {
+		byEdge[d.edge(i)] = append(byEdge[d.edge(i)], i)
+	}
+	var out []microbatch
+	edges := d.buckets.Edges()
+	for k := len(edges) - 1; k >= 0; k-- {
+		list := byEdge[edges[k]]
+		for len(list) > 0 {
+			n, rows := min(size, len(list)), size
+			for !fixed && rows/2 >= n {
+				rows /= 2
+			}
+			out = append(out, microbatch{list[:n], edges[k], rows})
+			list = list[n:]
+		}
+	}
+	return out
+}
+
+// largestMicrobatch bounds the records of one run: beyond it the matrices are
+// large enough for the processor, and padding a part-filled run costs more.
+const largestMicrobatch = 32
+
+// chooseMicrobatch returns the number of records per run: the largest power of
+// two whose estimated peak, by peak, stays within the limit.
+func chooseMicrobatch(peak func(records int) int64, limit int64) (int, error) {
+	for n := largestMicrobatch; n >= 1; n /= 2 {
+		if peak(n) <= limit {
+			return n, nil
+		}
+	}
+	return 0, usage("a run of one record needs about %d MB, %d MB are allowed; shorten --max-length, use --two-pass or raise --max-memory", peak(1)>>20+1, limit>>20)
+}
+
+// fixedBatch is the batch size of a model that was exported with one; 0 for a
+// dynamic one.
+func fixedBatch(inputs []*ir.ValueInfo) int {
+	for _, in := range inputs {
+		if len(in.Dims) > 0 && in.Dims[0].Param == "batch" {
+			return 0
+		}
+	}
+	for _, in := range inputs {
+		if len(in.Dims) > 0 && in.Dims[0].Value > 0 {
+			return int(in.Dims[0].Value)
+		}
+	}
+	return 0
+}
+
+// boolTensor and floatTensor wrap small vectors.
+func boolTensor(v []bool) (*ort.Tensor, error) { return ort.NewTensor([]int64{int64(len(v))}, v) }
+
+func floatTensor(v []float32) (*ort.Tensor, error) { return ort.NewTensor([]int64{int64(len(v))}, v) }
+
+// runLosses runs an evaluation program and returns loss and, for classes,
+// predictions.
+func (st *step) runLosses(ctx context.Context, b *Batch, w *Weights) (loss []float64, prediction []int64, err error) {
+	feeds, _, err := st.feeds(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := st.run(ctx, feeds, w, nil, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("evaluation: %w", err)
+	}
+	if loss, err = floats(out[st.program.Loss]); err != nil {
+		return nil, nil, err
+	}
+	if st.program.Prediction != "" {
+		prediction, err = ort.Data[int64](out[st.program.Prediction])
+	}
+	return loss, prediction, err
+}

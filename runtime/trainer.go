@@ -1,0 +1,284 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/ghostwriter-dp/ghostwriter/dpadam"
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+)
+
+// A trainer takes private steps: sample, microbatches, clipped sums, noise,
+// update. It holds everything in flat arenas: weights, the sums of one
+// microbatch (which then take the noised sum), the optimizer's moments.
+type trainer struct {
+	options *FinetuneOptions
+	plan    *dpadam.Plan
+	data    *dataset
+	weights *Weights
+	sums    *ort.Arena
+
+	steps     *stepSet // the clipped pass, or the weighted one without privacy and as the second of two
+	norms     *stepSet // the first of two passes; nil otherwise
+	stepper   *dpadam.Stepper
+	optimizer dpadam.Optimizer
+	size      int  // records of a microbatch
+	fixed     bool // the model takes no other number of records
+}
+
+// stepStats are what a step learns of private data: for debug output only.
+type stepStats struct {
+	Records int
+	Loss    float64 // mean over the records; NaN when none counts
+	stepNumbers
+
+	finite int
+}
+
+// stepNumbers are the statistics of a step that are always finite.
+type stepNumbers struct {
+	NormMean  float64 `json:"norm_mean"` // of finite gradients
+	NormMax   float64 `json:"norm_max"`
+	Clipped   float64 `json:"clipped_fraction"`
+	NotFinite int     `json:"not_finite"`
+	Dropped   int     `json:"dropped"`
+}
+
+// step takes optimizer step n of total.
+func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
+	var stats stepStats
+	s, err := t.stepper.Begin(ctx, n)
+	if err != nil {
+		return stats, err
+	}
+	stats.Records = len(s.Records())
+	for _, m := range t.data.pack(s.Records(), t.size, t.fixed) {
+		if err := t.microbatch(ctx, m, &stats); err != nil {
+			return stats, err
+		}
+		if err := s.Add(t.sums.Data(), len(m.records)); err != nil {
+			return stats, err
+		}
+	}
+	if err := s.Release(ctx, t.sums.Data()); err != nil {
+		return stats, err
+	}
+	t.options.Hook.At(dpadam.PointUpdateBefore)
+	if err := t.optimizer.Update(t.weights.Trained.Data(), t.sums.Data(), t.plan.LearningRate(n, total)); err != nil {
+		return stats, err
+	}
+	t.options.Hook.At(dpadam.PointUpdateAfter)
+	stats.finish()
+	return stats, nil
+}
+
+// sets lists the programs in use.
+func (t *trainer) sets() []*stepSet {
+	if t.norms == nil {
+		return []*stepSet{t.steps}
+	}
+	return []*stepSet{t.norms, t.steps}
+}
+
+func (t *trainer) close() error {
+	var errs []error
+	for _, s := range t.sets() {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// warmUp runs every program once on padding alone, the longest first. What the
+// runtime would refuse is found before anything is charged, the runtime's
+// memory grows to its full size at once, and the sums must come out zero.
+func (t *trainer) warmUp(ctx context.Context) error {
+	edges := t.data.buckets.Edges()
+	done := map[*step]bool{}
+	for i := len(edges) - 1; i >= 0; i-- {
+		st, err := t.steps.at(edges[i])
+		if err != nil {
+			return err
+		}
+		if done[st] {
+			continue
+		}
+		done[st] = true
+		var stats stepStats
+		if err := t.microbatch(ctx, microbatch{nil, edges[i], t.size}, &stats); err != nil {
+			return err
+		}
+		for k, v := range t.sums.Data() {
+			if v != 0 {
+				return fmt.Errorf("the training step gives padding a gradient (coordinate %d): this is a fault of ghostwriter; please report the model", k)
+			}
+		}
+	}
+	return nil
+}
+
+// microbatch leaves the (clipped) sum of the records' gradients in t.sums.
+func (t *trainer) microbatch(ctx context.Context, m microbatch, stats *stepStats) error {
+	st, err := t.steps.at(m.edge)
+	if err != nil {
+		return err
+	}
+	batch, real, err := t.data.collate(m.records, m.edge, m.rows, st.program.Data)
+	if err != nil {
+		return err
+	}
+	feeds, _, err := st.feeds(batch)
+	if err != nil {
+		return err
+	}
+	options, err := t.inputs(ctx, m, feeds, real, st.program, stats)
+	if err != nil {
+		return err
+	}
+	fetches, err := t.fetches(st.program)
+	if err != nil {
+		return err
+	}
+	out, err := st.run(ctx, feeds, t.weights, options, fetches)
+	if err != nil {
+		return hideData(err)
+	}
+	return stats.add(st.program, out, real, t.plan.ClipTo())
+}
+
+// hideData keeps a context's end and cuts a runtime error's text, which can
+// quote the record that caused it.
+func hideData(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return errors.New("the runtime failed in a training step; its message may quote data and is withheld (run gradnorms on public data to see it)")
+}
+
+// inputs returns what the program is fed beside batch and weights.
+func (t *trainer) inputs(ctx context.Context, m microbatch, feeds map[string]*ort.Tensor, real []bool, p *ghost.Program, stats *stepStats) (map[string]*ort.Tensor, error) {
+	out := map[string]*ort.Tensor{}
+	if p.Valid != "" {
+		v, err := boolTensor(real)
+		if err != nil {
+			return nil, err
+		}
+		out[p.Valid], out[p.ClipNorm] = v, ort.Scalar(float32(t.plan.ClipTo()))
+		if p.ClipGamma != "" {
+			out[p.ClipGamma] = ort.Scalar(float32(t.options.clipGamma()))
+		}
+		return out, nil
+	}
+	weights := make([]float32, len(real))
+	for i, r := range real {
+		if r {
+			weights[i] = 1
+		}
+	}
+	if t.norms != nil {
+		if err := t.firstPass(ctx, m, feeds, real, weights, stats); err != nil {
+			return nil, err
+		}
+	}
+	v, err := floatTensor(weights)
+	out[p.Weight] = v
+	return out, err
+}
+
+// firstPass computes norms and turns them into the weights of the second pass.
+func (t *trainer) firstPass(ctx context.Context, m microbatch, feeds map[string]*ort.Tensor, real []bool, weights []float32, stats *stepStats) error {
+	st, err := t.norms.at(m.edge)
+	if err != nil {
+		return err
+	}
+	v, err := boolTensor(real)
+	if err != nil {
+		return err
+	}
+	out, err := st.run(ctx, feeds, t.weights, map[string]*ort.Tensor{st.program.Valid: v}, nil)
+	if err != nil {
+		return hideData(err)
+	}
+	norm, err := floats(out[st.program.Norm])
+	if err != nil {
+		return err
+	}
+	finite, err := ort.Data[bool](out[st.program.Finite])
+	if err != nil {
+		return err
+	}
+	clip := GradNormsOptions{Clip: t.options.clipRule(), ClipNorm: t.plan.ClipTo(), ClipGamma: t.options.clipGamma()}
+	for i := range weights {
+		weights[i] = 0
+		if real[i] && finite[i] {
+			weights[i] = float32(clip.factor(norm[i]))
+		}
+	}
+	return stats.add(st.program, out, real, t.plan.ClipTo())
+}
+
+// fetches binds every sum to its place in the arena, so that no copy is made.
+func (t *trainer) fetches(p *ghost.Program) ([]ort.Fetch, error) {
+	out := []ort.Fetch{{Name: p.Loss}, {Name: p.Finite}}
+	if p.Norm != "" {
+		out = append(out, ort.Fetch{Name: p.Norm})
+	}
+	for _, param := range p.Trained {
+		v, err := t.sums.Tensor(param.Name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ort.Fetch{Name: p.Sums[param.Name], Into: v})
+	}
+	return out, nil
+}
+
+// add takes the statistics of one run.
+func (s *stepStats) add(p *ghost.Program, out map[string]*ort.Tensor, real []bool, clip float64) error {
+	loss, err := floats(out[p.Loss])
+	if err != nil {
+		return err
+	}
+	finite, err := ort.Data[bool](out[p.Finite])
+	if err != nil {
+		return err
+	}
+	if p.Norm == "" && s.finite > 0 && clip > 0 {
+		return nil // the second of two passes: counted in the first
+	}
+	norm := make([]float64, len(loss))
+	if p.Norm != "" {
+		if norm, err = floats(out[p.Norm]); err != nil {
+			return err
+		}
+	}
+	for i := range loss {
+		switch {
+		case !real[i]:
+		case !finite[i]:
+			s.NotFinite++
+		default:
+			s.finite++
+			s.Loss += loss[i]
+			s.NormMean += norm[i]
+			s.NormMax = max(s.NormMax, norm[i])
+			if norm[i] > clip {
+				s.Clipped++
+			}
+		}
+	}
+	return nil
+}
+
+// finish turns sums into means.
+func (s *stepStats) finish() {
+	s.Dropped = s.Records - s.finite - s.NotFinite
+	if s.finite == 0 {
+		s.Loss = math.NaN()
+		return
+	}
+	n := float64(s.finite)
+	s.Loss, s.NormMean, s.Clipped = s.Loss/n, s.NormMean/n, s.Clipped/n
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ghostwriter-dp/ghostwriter/runtime"
+)
+
+type trainReport struct {
+	Steps           int64    `json:"steps"`
+	Epsilon         *float64 `json:"epsilon"`
+	Delta           *float64 `json:"delta"`
+	NoiseMultiplier float64  `json:"noise_multiplier"`
+	Out             string   `json:"out"`
+	Planned         int64    `json:"planned_steps"`
+	NotPrivate      string   `json:"not_private,omitempty"`
+}
+
+func (a *app) trainCommand() *cobra.Command {
+	var o runtime.FinetuneOptions
+	var config string
+	var seed uint64
+	c := &cobra.Command{
+		Use:   "train --model DIR --task T --train FILE --out DIR",
+		Short: "Fine-tune a model under differential privacy",
+		Long: "Train fine-tunes an exported ONNX model with DP-Adam and writes the output directory: the model with its new\n" +
+			"weights, the ledger of the privacy budget, checkpoints, and in release/ the privacy statement.\n" +
+			"Ctrl-C ends the run after the step in progress, with a checkpoint; --resume --out DIR goes on with it.",
+		Example: "  ghostwriter train --model gpt2/ --task e2e --train trainset.csv --target-epsilon 8 --out tuned/\n" +
+			"  ghostwriter train --config train.yaml --json\n" +
+			"  ghostwriter train --resume --out tuned/",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("seed") {
+				o.Seed = &seed
+			}
+			options, err := trainOptions(cmd.Flags(), &o, config)
+			if err != nil {
+				return err
+			}
+			if a.library != "" {
+				options.Library = a.library
+			}
+			if a.threads != 0 {
+				options.Threads = a.threads
+			}
+			return a.train(cmd.Context(), options)
+		},
+	}
+	trainFlags(c.Flags(), &o)
+	c.Flags().StringVar(&config, "config", "", "a YAML file of the same names; flags go over it")
+	c.Flags().Uint64Var(&seed, "seed", 0, "make every random number a function of this: NOT PRIVATE, for tests")
+	return c
+}
+
+// trainOptions lays the flags that were given over a configuration file, or over
+// the options of the run to resume.
+func trainOptions(flags *pflag.FlagSet, given *runtime.FinetuneOptions, config string) (runtime.FinetuneOptions, error) {
+	var base runtime.FinetuneOptions
+	var err error
+	switch {
+	case config != "":
+		data, rerr := os.ReadFile(config)
+		if rerr != nil {
+			return base, fmt.Errorf("%w: --config: %v", errCommandLine, rerr)
+		}
+		base, err = runtime.ParseOptions(data)
+	case given.Resume && given.Out != "" && given.Model == "":
+		base, err = runtime.SavedOptions(given.Out)
+	}
+	if err != nil {
+		return base, err
+	}
+	flags.Visit(func(f *pflag.Flag) {
+		base.Take(f.Name, given)
+		if err == nil {
+			err = given.CheckGiven(f.Name)
+		}
+	})
+	base.Resume = given.Resume
+	return base, err
+}
+
+// train runs and reports.
+func (a *app) train(ctx context.Context, o runtime.FinetuneOptions) error {
+	p := newTrainProgress(a.stderr)
+	o.Progress, o.Stop = p, ctx.Done()
+	r, err := runtime.Finetune(context.WithoutCancel(ctx), o)
+	p.end()
+	if r == nil {
+		return err
+	}
+	report := trainReport{Steps: r.Steps, NoiseMultiplier: r.NoiseMultiplier, Out: r.Out, Planned: r.Planned, NotPrivate: r.Stamp}
+	if !math.IsNaN(r.Epsilon) {
+		report.Epsilon, report.Delta = &r.Epsilon, &r.Delta
+	}
+	perr := a.print(report, func() {
+		if r.Stamp != "" {
+			a.printf("%s\n", r.Stamp)
+		} else {
+			a.printf("epsilon %.6g at delta %.3g, noise multiplier %.6g\n", r.Epsilon, r.Delta, r.NoiseMultiplier)
+		}
+		a.printf("%d of %d planned steps; written to %s\n", r.Steps, r.Planned, r.Out)
+	})
+	if err != nil {
+		return err
+	}
+	return perr
+}
+
+// trainFlags binds the flags to the options; their names are those of the YAML.
+func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
+	fl.StringVar(&o.Model, "model", "", "the model directory, or its ONNX file")
+	fl.StringVar(&o.Task, "task", "", "what the data are: sst2, qnli, qqp, mnli, e2e, or JSON lines: lm, classify, instruct")
+	fl.StringVar(&o.Train, "train", "", "the private training data")
+	fl.StringVar(&o.Valid, "valid", "", "validation data, scored before and after")
+	fl.StringVar(&o.Out, "out", "", "the directory to write")
+	fl.StringVar(&o.Tokenizer, "tokenizer", "", "tokenizer file or directory (default: the model's own)")
+
+	fl.Float64Var(&o.TargetEpsilon, "target-epsilon", 0, "epsilon to keep to; the noise is calibrated for it")
+	fl.Float64Var(&o.NoiseMultiplier, "noise-multiplier", 0, "standard deviation of the noise over the clipping norm, instead of --target-epsilon")
+	fl.BoolVar(&o.NoPrivacy, "no-privacy", false, "ordinary training, without any guarantee: NOT PRIVATE")
+	fl.Float64Var(&o.Delta, "delta", 0, "delta (default 1/(2N))")
+	fl.Int64Var(&o.Records, "records", 0, "N, the public number of records (default: the rows of the file)")
+	fl.Float64Var(&o.SampleRate, "sample-rate", 0, "q, the probability of a record to be in a batch")
+	fl.Float64Var(&o.ExpectedBatch, "expected-batch", 0, "q times N (default by task)")
+	fl.Float64Var(&o.Epochs, "epochs", 0, "passes over the data (default by task)")
+	fl.Int64Var(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs")
+	fl.StringVar(&o.Accountant, "accountant", "", "rdp")
+	fl.StringVar(&o.Relation, "relation", "", "add-remove or replace-one")
+
+	fl.StringVar(&o.Optimizer, "optimizer", "", "adam, adamw or sgd (default adam)")
+	fl.Float64Var(&o.LearningRate, "lr", 0, "learning rate (default by task)")
+	fl.StringVar(&o.Schedule, "schedule", "", "constant or linear (default by task)")
+	fl.Float64Var(&o.WeightDecay, "weight-decay", 0, "of adamw")
+	fl.Float64Var(&o.Momentum, "momentum", 0, "of sgd")
+	fl.Float64Var(&o.ClipNorm, "clip-norm", 0, "C, the clipping norm (default 0.1)")
+	fl.StringVar(&o.Clip, "clip", "", "abadi: min(1, C/norm); auto: C/(norm + gamma) (default abadi)")
+	fl.Float64Var(&o.ClipGamma, "clip-gamma", 0, "gamma of automatic clipping (default 0.01)")
+
+	fl.StringVar(&o.Mode, "mode", "", "classification by head or infill (default by the model's output)")
+	fl.StringVar(&o.Method, "method", "", "full or bias-only (default full)")
+	fl.StringVar(&o.Output, "output", "", "the output that the loss reads (default: logits, or the only one)")
+	fl.StringVar(&o.Head, "head", "", "tied: give a base model a head tied to its token embedding")
+	fl.StringArrayVar(&o.Trainable, "trainable", nil, "train only parameters that match; may be repeated")
+	fl.StringArrayVar(&o.Freeze, "freeze", nil, "leave parameters that match as they are; may be repeated")
+	fl.IntVar(&o.MaxLength, "max-length", 0, "longest record in tokens (default by task)")
+
+	fl.IntVar(&o.Microbatch, "microbatch", 0, "records of one run (default by memory)")
+	fl.Var(&o.MaxMemory, "max-memory", "memory for the runs of a step, as 4G (default: half of what is free)")
+	fl.BoolVar(&o.TwoPass, "two-pass", false, "norms in a first pass, sums in a second: less memory, more time")
+	fl.StringVar(&o.Device, "device", "", "cpu")
+
+	fl.Int64Var(&o.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: a tenth of the run)")
+	fl.BoolVar(&o.Resume, "resume", false, "go on with the run in --out")
+	fl.BoolVar(&o.Debug, "debug", false, "show the loss and write debug/: NOT covered by epsilon")
+	fl.BoolVar(&o.ValidPublic, "valid-public", false, "--valid is public data: its loss may be released")
+	fl.StringVar(&o.SamplePrompts, "sample-prompts", "", "file of public prompts, a line each, to generate from at the end")
+	fl.IntVar(&o.MaxNewTokens, "sample-tokens", 0, "tokens for each of them (default 32)")
+}
