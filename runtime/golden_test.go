@@ -268,6 +268,10 @@ func (f *fixture) compareSum(t *testing.T, c *goldenCase, clip goldenClip) {
 		if d := relativeDistance(f.renamed(golden, r), r.Sum); d > 1e-3 {
 			t.Errorf("%s: distance to PyTorch's sum %.2g", label, d)
 		}
+		// The allowance for single precision is at least ten times what it costs.
+		if d := sumDistance(f.renamed(golden, r), r.Sum); d > clip.ClipNorm*rho/10 {
+			t.Errorf("%s: ‖S₃₂ − S₆₄‖ is %.2g·C, ρ allows %.2g", label, d/clip.ClipNorm, rho/10)
+		}
 		for i, want := range clip.Factor {
 			if !within(r.Factor[i], want, 1e-3, 1e-6) {
 				t.Errorf("%s: factor %d is %g, PyTorch's %g", label, i, r.Factor[i], want)
@@ -318,16 +322,27 @@ func (f *fixture) renamed(golden map[string][]float32, r *GradNorms) map[string]
 
 // relativeDistance is ‖a − b‖ / ‖b‖ over all tensors of b.
 func relativeDistance(a, b map[string][]float32) float64 {
-	var diff, size float64
+	var size float64
+	for _, v := range b {
+		for _, x := range v {
+			size += float64(x) * float64(x)
+		}
+	}
+	return sumDistance(a, b) / math.Sqrt(size)
+}
+
+// sumDistance is ‖a − b‖ over all tensors of b.
+func sumDistance(a, b map[string][]float32) float64 {
+	var square float64
 	for name, v := range b {
 		w := a[name]
 		if len(w) != len(v) {
 			return math.Inf(1)
 		}
 		for i := range v {
-			diff += math.Pow(float64(w[i])-float64(v[i]), 2)
-			size += math.Pow(float64(v[i]), 2)
+			d := float64(w[i]) - float64(v[i])
+			square += d * d
 		}
 	}
-	return math.Sqrt(diff / size)
+	return math.Sqrt(square)
 }
