@@ -163,13 +163,9 @@ func (c checkpoint) load(plan *dpadam.Plan, weights *ort.Arena, optimizer dpadam
 
 // readTensors fills exactly the named vectors from a file.
 func readTensors(path string, into map[string][]float32) error {
-	data, err := os.ReadFile(path)
+	tensors, err := readTensorFile(path)
 	if err != nil {
-		return usage("checkpoint: %w", err)
-	}
-	tensors, err := safetensors.Parse(data)
-	if err != nil {
-		return usage("%s: %w", path, err)
+		return err
 	}
 	for _, t := range tensors {
 		dst, ok := into[t.Name]
@@ -185,4 +181,16 @@ func readTensors(path string, into map[string][]float32) error {
 		return usage("%s: tensor %q is missing", path, name)
 	}
 	return nil
+}
+
+func readTensorFile(path string) ([]safetensors.Tensor, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usage("checkpoint: %w", err)
+	}
+	tensors, err := safetensors.Parse(data)
+	if err != nil {
+		return nil, usage("%s: %w", path, err)
+	}
+	return tensors, nil
 }

@@ -274,6 +274,10 @@ func (f *finetune) begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	// Only now: the ledger's lock says that no other process writes here.
+	if err := f.out.clean(); err != nil {
+		return err
+	}
 	f.total = min(f.plan.Steps(), f.taken+f.ledger.StepsAffordable())
 	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, len(f.data.examples), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At}); err != nil {
 		return err
@@ -294,9 +298,6 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 		lo.Heads = append(lo.Heads, c.Ledger)
 	}
 	if f.ledger, err = dpadam.OpenLedger(ctx, f.out.ledger(), f.plan, lo); err != nil {
-		return err
-	}
-	if err := f.out.clean(); err != nil {
 		return err
 	}
 	if len(points) == 0 {

@@ -46,7 +46,7 @@ func (d outputDir) check(resume bool) error {
 		return usage("--out: %s holds a run already; go on with it by --resume, or choose another directory", d.path)
 	}
 	for _, e := range entries {
-		if e.Name() != configFile && !strings.HasPrefix(e.Name(), ".ledger-") { // what a run leaves that died before it began
+		if e.Name() != configFile && !leftover(e.Name()) { // what a run leaves that died before it began
 			return usage("--out: %s is not empty (it holds %q); choose another directory", d.path, e.Name())
 		}
 	}
@@ -61,6 +61,13 @@ func (d outputDir) create() error {
 	return nil
 }
 
+// leftover recognises the temporary names of files and folders.
+func leftover(name string) bool {
+	return strings.HasPrefix(name, ".ledger-") || strings.HasPrefix(name, temporaryCheckpoint) ||
+		strings.HasPrefix(name, checkpointPrefix) && strings.HasSuffix(name, ".old") ||
+		strings.HasPrefix(name, ".") && strings.Contains(name, ".tmp-")
+}
+
 // clean removes what a killed run left half-written.
 func (d outputDir) clean() error {
 	entries, err := os.ReadDir(d.path)
@@ -68,9 +75,8 @@ func (d outputDir) clean() error {
 		return err
 	}
 	for _, e := range entries {
-		n := e.Name()
-		if strings.HasPrefix(n, ".ledger-") || strings.HasPrefix(n, temporaryCheckpoint) || strings.HasSuffix(n, ".old") || strings.Contains(n, ".tmp-") {
-			if err := os.RemoveAll(filepath.Join(d.path, n)); err != nil {
+		if leftover(e.Name()) {
+			if err := os.RemoveAll(filepath.Join(d.path, e.Name())); err != nil {
 				return fmt.Errorf("removing what an earlier run left: %w", err)
 			}
 		}

@@ -1,0 +1,5 @@
+//go:build slow
+
+package runtime
+
+const randomKills = 50
