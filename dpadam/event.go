@@ -171,9 +171,9 @@ func ParsePhases(data []byte) ([]Phase, error) {
 				"needs sample_rate, noise_multiplier and steps")
 		}
 		phases[i] = Phase{*r.SampleRate, *r.NoiseMultiplier, *r.Steps}
-	}
-	if _, err := Compose(AddRemove, phases...); err != nil {
-		return nil, err
+		if _, err := Compose(AddRemove, phases[i]); err != nil {
+			return nil, fmt.Errorf("phase %d: %w", i, err)
+		}
 	}
 	return phases, nil
 }

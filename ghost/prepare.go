@@ -19,6 +19,8 @@ type Prepared struct {
 	Proof      *separate.Proof
 	Parameters []Parameter
 	Constants  []Constant
+	// Quantised are the integer initializers that stand for weights.
+	Quantised []Constant
 	// Output is the value that a loss reads; "" when the model has several
 	// outputs and none was chosen.
 	Output string
@@ -61,6 +63,8 @@ func Prepare(m *ir.Model, output, head string) (*Prepared, error) {
 		g.Inputs[i] = &ir.ValueInfo{Name: in.Name, DType: in.DType, Dims: onnxgrad.Declare(shape(in))}
 	}
 	p.Parameters, p.Constants = findParameters(g.Graph, p.Values, p.Proof)
+	p.Quantised = quantised(g.Graph)
+	p.Constants = append(p.Constants, p.Quantised...)
 	return p, nil
 }
 

@@ -88,6 +88,9 @@ func (p *Prepared) Compile(s Spec) (*Program, error) {
 	if err := p.Proof.Check(p.Output); err != nil {
 		return nil, err
 	}
+	if err := p.refuseQuantised(s); err != nil {
+		return nil, err
+	}
 	g, values, err := p.clone()
 	if err != nil {
 		return nil, err

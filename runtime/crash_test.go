@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ const (
 	crashSteps   = 8
 	crashRecords = 48
 	crashChild   = "GHOSTWRITER_TEST_CRASH" // "OUT resume POINT COUNT": the child's orders
+	fileLimit    = "file-limit"             // as POINT: no file may grow beyond COUNT bytes
 )
 
 // TestCrashChild is not a test: it is the process that the tests below kill. It
@@ -37,6 +39,12 @@ func TestCrashChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	observer := os.NewFile(3, "observer")
+	if orders[2] == fileLimit { // writes beyond count bytes fail, as on a full disk
+		signal.Ignore(syscall.SIGXFSZ)
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(count), Max: uint64(count)}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	o := crashOptions(orders[0])
 	o.Resume = orders[1] == "true"
 	o.Hook = func(point string) {
@@ -249,6 +257,27 @@ func TestKilledAtEveryFaultPoint(t *testing.T) {
 			}
 			v.check(t, "killed")
 			v.finish(t, "killed at "+point)
+		})
+	}
+}
+
+// A disk that fills up while a checkpoint, or the model, is written ends the run
+// with an error and leaves nothing half-written; with room again it is resumed.
+func TestFullDisk(t *testing.T) {
+	for what, limit := range map[string]int{"weights": 20_000, "optimizer": 50_000, "model": 75_000} {
+		t.Run(what, func(t *testing.T) {
+			v := &victim{dir: crashDir(t)}
+			code, text := v.start(t, fileLimit, limit, 0)
+			if code != ExitFailed || !strings.Contains(text, "file too large") {
+				t.Fatalf("the run ended with %d: %s", code, text)
+			}
+			v.check(t, "disk full")
+			for _, name := range filesOf(t, filepath.Join(v.dir, "out")) {
+				if leftover(filepath.Base(name)) || strings.HasSuffix(name, "model.onnx") || strings.HasPrefix(name, temporaryCheckpoint) {
+					t.Errorf("%s was left", name)
+				}
+			}
+			v.finish(t, "disk full")
 		})
 	}
 }

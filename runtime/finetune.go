@@ -201,6 +201,9 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if n := f.plan.Spec().Records; int64(len(f.data.examples)) > n {
+		return usage("%s has %d rows, more than --records %d: the noise is proven for at most N records", f.options.Train, len(f.data.examples), n)
+	}
 	t.plan = f.plan
 	if t.optimizer, err = dpadam.NewOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained)); err != nil {
 		return err
@@ -486,7 +489,7 @@ func modelMetadata(r *FinetuneResult) map[string]string {
 	if r.Stamp != "" {
 		return map[string]string{"ghostwriter.privacy": r.Stamp}
 	}
-	return map[string]string{"ghostwriter.privacy": fmt.Sprintf("(epsilon = %.6g, delta = %.6g) differentially private; see release/statement.txt", r.Epsilon, r.Delta)}
+	return map[string]string{"ghostwriter.privacy": fmt.Sprintf("(epsilon = %v, delta = %v) differentially private; see release/statement.txt", r.Epsilon, r.Delta)}
 }
 
 // isDir reports whether path is a folder.

@@ -73,7 +73,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.library, "ort-lib", "", "the onnxruntime library, or its folder (default: GHOSTWRITER_ORT_LIB, beside the command, the cache)")
 	flags.IntVar(&a.threads, "threads", 0, "threads of one operator (default: all cores)")
 	root.AddCommand(a.versionCommand(), a.inspectCommand(), a.runCommand(), a.gradnormsCommand(), a.compileCommand(),
-		a.trainCommand(), a.generateCommand())
+		a.trainCommand(), a.generateCommand(), a.privacyCommand())
 	for _, c := range root.Commands() {
 		checkArguments(c)
 	}
@@ -91,7 +91,7 @@ func checkArguments(c *cobra.Command) {
 	inner := c.Args
 	c.Args = func(cmd *cobra.Command, args []string) error {
 		if err := inner(cmd, args); err != nil {
-			return fmt.Errorf("%w: %s: %v; see ghostwriter %s --help", errCommandLine, cmd.Name(), err, cmd.Name())
+			return fmt.Errorf("%w: %s: %v; see %s --help", errCommandLine, cmd.Name(), err, cmd.CommandPath())
 		}
 		return nil
 	}

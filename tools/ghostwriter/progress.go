@@ -57,7 +57,7 @@ func (p *trainProgress) Begin(b runtime.Begin) {
 func (p *trainProgress) Step(s runtime.StepReport) {
 	text := ""
 	if !math.IsNaN(s.Epsilon) {
-		text += fmt.Sprintf(" epsilon %.3f", s.Epsilon)
+		text += fmt.Sprintf(" epsilon %.3f", math.Ceil(s.Epsilon*1000)/1000) // never below the bound
 	}
 	if !math.IsNaN(s.Loss) {
 		text += fmt.Sprintf(" loss %.4f", s.Loss)

@@ -103,7 +103,7 @@ func (a *app) train(ctx context.Context, o runtime.FinetuneOptions) error {
 		if r.Stamp != "" {
 			a.printf("%s\n", r.Stamp)
 		} else {
-			a.printf("epsilon %.6g at delta %.3g, noise multiplier %.6g\n", r.Epsilon, r.Delta, r.NoiseMultiplier)
+			a.printf("epsilon %s at delta %.3g, noise multiplier %.6g\n", above(&r.Epsilon), r.Delta, r.NoiseMultiplier)
 		}
 		a.printf("%d of %d planned steps; written to %s\n", r.Steps, r.Planned, r.Out)
 	})

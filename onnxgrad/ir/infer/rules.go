@@ -19,7 +19,7 @@ func table() map[string]func(*call) error {
 		".Reshape": reshape, ".Flatten": flatten, ".Transpose": transpose, ".Squeeze": squeeze, ".Unsqueeze": unsqueeze,
 		".Expand": expand, ".Slice": slice, ".Split": split, ".Concat": concat, ".Tile": tile, ".Pad": pad,
 		".ConstantOfShape": constantOfShape, ".Range": rangeRule, ".OneHot": oneHot, ".NonZero": nonZero, ".TopK": topK,
-		".ArgMax": argReduce, ".ArgMin": argReduce, ".Dropout": dropout,
+		".DequantizeLinear": dequantize, ".ArgMax": argReduce, ".ArgMin": argReduce, ".Dropout": dropout,
 		".LayerNormalization": layerNorm, ".SimplifiedLayerNormalization": layerNorm, ".RMSNormalization": layerNorm,
 		"com.microsoft.FusedMatMul": fusedMatMul,
 	}
@@ -61,6 +61,9 @@ func sameAsFirst(c *call) error {
 }
 
 func isSomething(c *call) error { return withType(c, ir.Bool, sameAsFirst) }
+
+// dequantize has the scale's type.
+func dequantize(c *call) error { return withType(c, c.in(1).DType, sameAsFirst) }
 
 func comparison(c *call) error { return withType(c, ir.Bool, elementwise) }
 

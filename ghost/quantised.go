@@ -1,0 +1,45 @@
+package ghost
+
+import (
+	"fmt"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+)
+
+// readsQuantised lists the operators that take integers for weights.
+var readsQuantised = map[string]bool{
+	"DequantizeLinear": true, "MatMulInteger": true, "ConvInteger": true, "QLinearMatMul": true, "QLinearConv": true,
+	"MatMulNBits": true, "QGemm": true, "DynamicQuantizeMatMul": true, "MatMulIntegerToFloat": true, "GatherBlockQuantized": true,
+}
+
+// quantised lists the integer initializers of rank 1 and more that stand for
+// weights. They have no gradient and stay as they are.
+func quantised(g *ir.Graph) []Constant {
+	ix := g.Index()
+	var out []Constant
+	for _, name := range g.InitOrder {
+		t := g.Inits[name]
+		if t.DType.IsFloat() || len(t.Dims) == 0 || g.Lifted[name] {
+			continue
+		}
+		for _, u := range ix.Uses[name] {
+			if readsQuantised[u.Node.Op] && u.Index <= 1 {
+				out = append(out, Constant{name, t.Dims, fmt.Sprintf("quantised (%s): it stays as it is", t.DType)})
+				break
+			}
+		}
+	}
+	return out
+}
+
+// refuseQuantised is the error of training all parameters of a model some of
+// whose weights are quantised: they would be left out without a word. Naming the
+// parameters to train says that this is meant.
+func (p *Prepared) refuseQuantised(s Spec) error {
+	if len(p.Quantised) == 0 || len(s.Trainable) > 0 || s.Pass == Losses {
+		return nil
+	}
+	q := p.Quantised[0]
+	return fmt.Errorf("%w: %d weights are quantised and can't be trained, the first is %q (%s); train the others by naming them with --trainable '*', or export the model in floating point",
+		ir.ErrUnsupported, len(p.Quantised), q.Name, p.Graph.Inits[q.Name].DType)
+}
