@@ -59,11 +59,15 @@ type Constant struct {
 // constants.
 func findParameters(g *ir.Graph, values *infer.Values, proof *separate.Proof) ([]Parameter, []Constant) {
 	f := &finder{
-		graph: g, values: values, proof: proof, ix: g.Index(), activation: map[string]bool{}, views: map[string]map[string]bool{},
-		scalesOnly: map[string]bool{}, towardsSoftmax: map[string]bool{},
+		graph: g, values: values, proof: proof, ix: g.Index(),
+		scalesOnly: map[string]bool{}, scaledWith: map[string][]string{}, towardsSoftmax: map[string]bool{},
 	}
 	f.lookAhead()
-	f.trace()
+	for again := true; again; {
+		f.activation, f.views = map[string]bool{}, map[string]map[string]bool{}
+		f.trace()
+		again = f.dropFalseScales()
+	}
 	var params []Parameter
 	var constants []Constant
 	for _, name := range g.InitOrder {
@@ -97,9 +101,10 @@ type finder struct {
 	activation map[string]bool
 	// views lists, by value, the initializers that the value only rearranges.
 	views map[string]map[string]bool
-	// scalesOnly marks values that are only ever multiplied with something
-	// looked up or computed: the cosines and sines of rotary positions.
+	// scalesOnly marks values that are only ever multiplied with activations:
+	// the cosines and sines of rotary positions. scaledWith lists the factors.
 	scalesOnly map[string]bool
+	scaledWith map[string][]string
 	// towardsSoftmax marks values that elementwise and rearranging operators
 	// take to a softmax: attention scores.
 	towardsSoftmax map[string]bool
@@ -167,6 +172,11 @@ func (f *finder) lookAhead() {
 				rearranged := structural[u.Node.Op] && u.Node.Domain == ""
 				scaled := u.Node.Is("Mul") && u.Index >= 0 && f.values.Of(u.Node.Input(1-u.Index)).Rank() > 0
 				scales = scales && (scaled || rearranged && f.scalesOnly[u.Node.Output(0)])
+				if scaled {
+					f.scaledWith[o] = append(f.scaledWith[o], u.Node.Input(1-u.Index))
+				} else if rearranged {
+					f.scaledWith[o] = append(f.scaledWith[o], f.scaledWith[u.Node.Output(0)]...)
+				}
 				softmax := u.Node.Is("Softmax") || u.Node.Is("LogSoftmax")
 				if softmax || passesOn[u.Node.Op] && f.towardsSoftmax[u.Node.Output(0)] {
 					f.towardsSoftmax[o] = true
@@ -175,6 +185,20 @@ func (f *finder) lookAhead() {
 			f.scalesOnly[o] = scales
 		}
 	}
+}
+
+// dropFalseScales takes the mark of scalesOnly from values that are multiplied
+// with something else than an activation: an embedding times a mask, or times a
+// trained scale, is no rotary position. It reports whether any lost it: then
+// more may be activations.
+func (f *finder) dropFalseScales() bool {
+	dropped := false
+	for value, scales := range f.scalesOnly {
+		if scales && slices.ContainsFunc(f.scaledWith[value], func(with string) bool { return !f.activation[with] }) {
+			f.scalesOnly[value], dropped = false, true
+		}
+	}
+	return dropped
 }
 
 // viewOf returns the initializers that n's result rearranges: structural
