@@ -27,6 +27,9 @@ type checkpoint struct {
 	Planned int64       `json:"planned_steps"`
 	Plan    string      `json:"plan"`   // hash
 	Ledger  dpadam.Head `json:"ledger"` // the chain's head when it was written
+	// Resolved is the plan with every default filled in, for people; what counts
+	// is the ledger's.
+	Resolved dpadam.Spec `json:"resolved_plan"`
 
 	path string
 }

@@ -438,7 +438,7 @@ func (f *finetune) epsilon() (float64, error) {
 }
 
 func (f *finetune) checkpoint() error {
-	c := checkpoint{Step: f.taken, Planned: f.plan.Steps(), Plan: f.plan.Hash(), Ledger: f.ledger.Head()}
+	c := checkpoint{Step: f.taken, Planned: f.plan.Steps(), Plan: f.plan.Hash(), Ledger: f.ledger.Head(), Resolved: f.plan.Spec()}
 	if err := f.out.writeCheckpoint(c, f.options, f.trainer.weights.Trained, f.trainer.optimizer); err != nil {
 		return err
 	}

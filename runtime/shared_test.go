@@ -104,6 +104,9 @@ func (s sharedModel) batch(t *testing.T, rows, length int64, rng *rand.Rand) *Ba
 }
 
 func TestSharedModelsGhostAgainstLoop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("twelve-layer models for long")
+	}
 	needShared(t)
 	for _, s := range sharedList {
 		t.Run(filepath.Base(filepath.Dir(s.file))+"/"+filepath.Base(s.file), func(t *testing.T) {
