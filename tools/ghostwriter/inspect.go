@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -193,6 +194,11 @@ func (a *app) inspectText(r inspectReport, full *runtime.Report) {
 	}
 	for _, s := range r.Repairs {
 		a.printf("repaired: %s\n", s)
+	}
+	for _, p := range r.Parameters {
+		if n := len(p.Uses); n > 1 && !slices.ContainsFunc(p.Uses, func(u useReport) bool { return u.Kind == string(ghost.Linear) || u.Kind == string(ghost.Embedding) }) {
+			a.printf("note: %s is one parameter in %d places; exporters merge parameters whose initial values are equal\n", p.Name, n)
+		}
 	}
 	if r.Separable {
 		a.printf("records do not mix: proven\n")
