@@ -5,170 +5,139 @@ import (
 	"math"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
-	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 )
 
-// expandAttention writes Attention of opset 23 as the products and softmax it
-// stands for:
+// A scoring says how attention weighs positions.
+type scoring struct {
+	scale   float32
+	softcap float32  // scores become softcap·tanh(score/softcap); 0: none
+	causal  bool     // position t sees s ≤ t only
+	window  int64    // and, where positive, only s > t − window
+	keep    []string // boolean masks, true where a position may be seen
+	add     []string // added to the scores
+	empty   bool     // a row that is forbidden entirely gives 0, not NaN
+}
+
+// attend emits, for queries [B,H,T,d], keys [B,H,S,d] and values [B,H,S,v],
 //
-//	Y = softmax(scale·Q·Kᵀ + mask) · V
-//
-// with rows that the mask forbids entirely giving 0. A cache, a soft cap or a
-// requested score output is refused.
-func expandAttention(c *Graph) error {
-	found := false
-	for _, n := range c.Nodes {
-		found = found || n.Is("Attention")
+//	softmax(scale·Q·Kᵀ + masks) · V   [B,H,T,v]
+func (x *expander) attend(q, k, v string, o scoring) string {
+	kt := x.op("Transpose", "kt", ir.Attrs{"perm": []int64{0, 1, 3, 2}}, k)
+	s := x.op("MatMul", "products", nil, q, kt)
+	s = x.op("Mul", "scores", nil, s, x.scalar("scale", o.scale))
+	if o.softcap != 0 {
+		s = x.op("Div", "over_cap", nil, s, x.scalar("cap", o.softcap))
+		s = x.op("Tanh", "capped", nil, s)
+		s = x.op("Mul", "softcap", nil, s, x.scalar("cap_back", o.softcap))
 	}
-	if !found {
-		return nil
+	never := x.scalar("never", float32(math.Inf(-1)))
+	if o.causal {
+		s = x.op("Where", "causal", nil, x.visible(q, k, o.window), s, never)
 	}
-	values, err := c.values()
-	if err != nil {
+	for _, m := range o.keep {
+		s = x.op("Where", "masked", nil, m, s, never)
+	}
+	for _, m := range o.add {
+		s = x.op("Add", "biased", nil, s, m)
+	}
+	p := x.op("Softmax", "weights", ir.Attrs{"axis": int64(-1)}, s)
+	if o.empty {
+		nan := x.op("IsNaN", "empty_rows", nil, p)
+		p = x.op("Where", "probabilities", nil, nan, x.scalar("zero", 0), p)
+	}
+	return x.op("MatMul", "context", nil, p, v)
+}
+
+// visible is true where position t may see position s: s ≤ t, and s > t − window
+// where a window is set.
+func (x *expander) visible(q, k string, window int64) string {
+	t := x.op("Unsqueeze", "rows", nil, x.positions(q, "t", 2), x.ints("rows_axis", 1))
+	s := x.positions(k, "s", 2)
+	see := x.op("GreaterOrEqual", "visible", nil, t, s)
+	if window > 0 {
+		last := x.op("Add", "reach", nil, s, x.int("window", window))
+		see = x.op("And", "in_window", nil, see, x.op("Less", "near", nil, t, last))
+	}
+	return see
+}
+
+// toHeads takes [B,T,heads·d] to [B,heads,T,d].
+func (x *expander) toHeads(v, name string, heads int64) string {
+	v = x.op("Reshape", name+"_split", nil, v, x.ints(name+"_split_shape", 0, 0, heads, -1))
+	return x.op("Transpose", name+"_heads", ir.Attrs{"perm": []int64{0, 2, 1, 3}}, v)
+}
+
+// join takes [B,heads,T,d] to [B,T,heads·d] in the node's first result.
+func (x *expander) join(y string) {
+	y = x.op("Transpose", "joined", ir.Attrs{"perm": []int64{0, 2, 1, 3}}, y)
+	x.into(x.n.Output(0), "Reshape", nil, y, x.ints("joined_shape", 0, 0, -1))
+}
+
+// repeatHeads serves each of the kv heads to its group of query heads.
+func (x *expander) repeatHeads(v, name string, heads, kv int64) string {
+	group := heads / kv
+	if group == 1 {
+		return v
+	}
+	v = x.op("Unsqueeze", name+"_group", nil, v, x.ints(name+"_group_axis", 2))
+	v = x.op("Expand", name+"_repeat", nil, v, x.ints(name+"_repeats", 1, 1, group, 1, 1))
+	v = x.op("Transpose", name+"_front", ir.Attrs{"perm": []int64{0, 3, 1, 2, 4}}, v) // so that one extent stays to be inferred
+	v = x.op("Reshape", name+"_flat", nil, v, x.ints(name+"_flat_shape", 0, 0, heads, -1))
+	return x.op("Transpose", name+"_all", ir.Attrs{"perm": []int64{0, 2, 1, 3}}, v)
+}
+
+// scaleOf reads the attribute scale; absent or 0 means 1/√d.
+func (x *expander) scaleOf(width int64) float32 {
+	if s := x.n.Float("scale", 0); s != 0 {
+		return s
+	}
+	return float32(1 / math.Sqrt(float64(width)))
+}
+
+// attention23 expands Attention of opset 23; inputs of rank 3 hold the heads
+// side by side. A cache or a requested score output is refused.
+func (x *expander) attention23() error {
+	if err := x.absent(map[int]string{4: "a cache of past keys", 5: "a cache of past values"}); err != nil {
 		return err
 	}
-	var out []*ir.Node
-	for _, n := range c.Nodes {
-		if !n.Is("Attention") {
-			out = append(out, n)
-			// Later nodes need the shapes that Attention itself hides.
-			if err := values.Node(n); err != nil {
-				return err
-			}
-			continue
-		}
-		a, err := attentionOf(n, values)
-		if err != nil {
-			return fmt.Errorf("%w: %v: %v", ir.ErrUnsupported, n, err)
-		}
-		a.emitter = emitter{graph: c, from: n}
-		a.expand()
-		for _, made := range a.nodes {
-			if err := values.Node(made); err != nil {
-				return err
-			}
-		}
-		out = append(out, a.nodes...)
+	if err := x.onlyOutputs(0); err != nil {
+		return err
 	}
-	c.Nodes = out
-	return nil
-}
-
-// An attention is one Attention node, its inputs understood.
-type attention struct {
-	emitter
-	heads, kvHeads, width int64 // query heads, key and value heads, extent of a query vector
-	packed                bool  // inputs of rank 3 with heads side by side
-	scale                 float32
-	causal                bool
-	mask                  string
-	boolMask              bool
-}
-
-func attentionOf(n *ir.Node, values *infer.Values) (*attention, error) {
-	if n.Input(4) != "" || n.Input(5) != "" {
-		return nil, fmt.Errorf("it reads a cache of past keys; export the model without one")
+	qi, ki := x.info(0), x.info(1)
+	if !qi.Ranked || !ki.Ranked || qi.Rank() != ki.Rank() || qi.Rank() != 3 && qi.Rank() != 4 {
+		return fmt.Errorf("queries %v and keys %v", qi, ki)
 	}
-	for i := 1; i < len(n.Outputs); i++ {
-		if n.Output(i) != "" {
-			return nil, fmt.Errorf("it gives more than one output")
-		}
-	}
-	if n.Float("softcap", 0) != 0 {
-		return nil, fmt.Errorf("softcap %g", n.Float("softcap", 0))
-	}
-	q, k := values.Of(n.Input(0)), values.Of(n.Input(1))
-	if !q.Ranked || !k.Ranked || q.Rank() != k.Rank() || q.Rank() != 3 && q.Rank() != 4 {
-		return nil, fmt.Errorf("queries %v and keys %v", q, k)
-	}
-	a := &attention{packed: q.Rank() == 3, causal: n.Int("is_causal", 0) != 0, mask: n.Input(3)}
-	a.boolMask = a.mask != "" && values.Of(a.mask).DType == ir.Bool
-	last, ok := q.Shape[q.Rank()-1].Const()
-	if a.packed {
-		a.heads, a.kvHeads = n.Int("q_num_heads", 0), n.Int("kv_num_heads", 0)
-		if !ok || a.heads <= 0 || a.kvHeads <= 0 || last%a.heads != 0 {
-			return nil, fmt.Errorf("queries %v with %d heads", q, a.heads)
-		}
-		last /= a.heads
-	} else {
+	packed := qi.Rank() == 3
+	heads, kv := x.n.Int("q_num_heads", 0), x.n.Int("kv_num_heads", 0)
+	width, ok := qi.Shape[qi.Rank()-1].Const()
+	if packed && heads > 0 {
+		ok = ok && width%heads == 0
+		width /= heads
+	} else if !packed {
 		var okq, okk bool
-		a.heads, okq = q.Shape[1].Const()
-		a.kvHeads, okk = k.Shape[1].Const()
+		heads, okq = qi.Shape[1].Const()
+		kv, okk = ki.Shape[1].Const()
 		ok = ok && okq && okk
 	}
-	if !ok || a.kvHeads == 0 || a.heads%a.kvHeads != 0 || last == 0 {
-		return nil, fmt.Errorf("queries %v and keys %v with %d and %d heads", q, k, a.heads, a.kvHeads)
+	if !ok || heads <= 0 || kv <= 0 || heads%kv != 0 || width == 0 {
+		return fmt.Errorf("queries %v and keys %v with %d and %d heads", qi, ki, heads, kv)
 	}
-	a.width = last
-	a.scale = n.Float("scale", float32(1/math.Sqrt(float64(a.width))))
-	return a, nil
-}
-
-func (a *attention) expand() {
-	n := a.from
-	q := a.split(n.Input(0), "q", a.heads)
-	k := a.repeat(a.split(n.Input(1), "k", a.kvHeads), "k")
-	v := a.repeat(a.split(n.Input(2), "v", a.kvHeads), "v")
-	kt := a.op("Transpose", "kt", ir.Attrs{"perm": []int64{0, 1, 3, 2}}, k)
-	s := a.op("MatMul", "products", nil, q, kt)
-	s = a.op("Mul", "scores", nil, s, a.scalar("scale", a.scale))
-	if a.causal {
-		s = a.op("Where", "causal", nil, a.lowerTriangle(q, k), s, a.scalar("never", float32(math.Inf(-1))))
+	o := scoring{scale: x.scaleOf(width), softcap: x.n.Float("softcap", 0), causal: x.n.Int("is_causal", 0) != 0, empty: true}
+	if m := x.n.Input(3); m != "" && x.info(3).DType == ir.Bool {
+		o.keep = []string{m}
+	} else if m != "" {
+		o.add = []string{m}
 	}
-	switch {
-	case a.boolMask:
-		s = a.op("Where", "masked", nil, a.mask, s, a.scalar("masked_out", float32(math.Inf(-1))))
-	case a.mask != "":
-		s = a.op("Add", "masked", nil, s, a.mask)
+	q, k, v := x.n.Input(0), x.n.Input(1), x.n.Input(2)
+	if packed {
+		q, k, v = x.toHeads(q, "q", heads), x.toHeads(k, "k", kv), x.toHeads(v, "v", kv)
 	}
-	p := a.op("Softmax", "weights", ir.Attrs{"axis": int64(-1)}, s)
-	nan := a.op("IsNaN", "empty_rows", nil, p)
-	p = a.op("Where", "probabilities", nil, nan, a.scalar("zero", 0), p)
-	if !a.packed {
-		a.into(n.Output(0), "MatMul", nil, p, v)
-		return
+	k, v = x.repeatHeads(k, "k", heads, kv), x.repeatHeads(v, "v", heads, kv)
+	y := x.attend(q, k, v, o)
+	if packed {
+		x.join(y)
+	} else {
+		x.into(x.n.Output(0), "Identity", nil, y)
 	}
-	y := a.op("MatMul", "context", nil, p, v)
-	y = a.op("Transpose", "joined", ir.Attrs{"perm": []int64{0, 2, 1, 3}}, y)
-	a.into(n.Output(0), "Reshape", nil, y, a.ints("joined_shape", 0, 0, -1))
-}
-
-// split takes [B,T,heads·d] to [B,heads,T,d].
-func (a *attention) split(x, name string, heads int64) string {
-	if !a.packed {
-		return x
-	}
-	x = a.op("Reshape", name+"_split", nil, x, a.ints(name+"_split_shape", 0, 0, heads, -1))
-	return a.op("Transpose", name+"_heads", ir.Attrs{"perm": []int64{0, 2, 1, 3}}, x)
-}
-
-// repeat serves each key or value head to its group of query heads.
-func (a *attention) repeat(x, name string) string {
-	group := a.heads / a.kvHeads
-	if group == 1 {
-		return x
-	}
-	x = a.op("Unsqueeze", name+"_group", nil, x, a.ints(name+"_group_axis", 2))
-	x = a.op("Expand", name+"_repeat", nil, x, a.ints(name+"_repeats", 1, 1, group, 1, 1))
-	x = a.op("Transpose", name+"_front", ir.Attrs{"perm": []int64{0, 3, 1, 2, 4}}, x) // so that one extent stays to be inferred
-	x = a.op("Reshape", name+"_flat", nil, x, a.ints(name+"_flat_shape", 0, 0, a.heads, -1))
-	return a.op("Transpose", name+"_all", ir.Attrs{"perm": []int64{0, 2, 1, 3}}, x)
-}
-
-// lowerTriangle is true where position t may see position s ≤ t.
-func (a *attention) lowerTriangle(q, k string) string {
-	zero, one := a.int("from", 0), a.int("by", 1)
-	position := func(x, name string) string {
-		n := a.op("Shape", name+"_length", ir.Attrs{"start": int64(2), "end": int64(3)}, x)
-		n = a.op("Squeeze", name+"_count", nil, n, a.ints(name+"_axis", 0))
-		return a.op("Range", name+"_positions", nil, zero, n, one)
-	}
-	t := a.op("Unsqueeze", "rows", nil, position(q, "t"), a.ints("rows_axis", 1))
-	return a.op("GreaterOrEqual", "visible", nil, t, position(k, "s"))
-}
-
-func (a *attention) int(suffix string, v int64) string {
-	t := ir.NewInt64(a.graph.FreshName(a.from.Name+"/"+suffix), nil, []int64{v})
-	a.constant(t)
-	return t.Name
+	return nil
 }

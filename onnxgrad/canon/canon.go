@@ -42,7 +42,7 @@ func Canonical(g *ir.Graph) (*Graph, error) {
 		run  func(*Graph) error
 	}{
 		{"repair", repair}, {"identities", resolveIdentities}, {"upgrade", upgrade}, {"widen", widen},
-		{"evaluation mode", dropTrainingOps}, {"patch convolution", linearizePatches}, {"attention", expandAttention}, {"tie", tie},
+		{"evaluation mode", dropTrainingOps}, {"patch convolution", linearizePatches}, {"fused operators", defuse}, {"tie", tie},
 	}
 	for _, p := range passes {
 		if err := p.run(c); err != nil {
