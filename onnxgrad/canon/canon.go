@@ -41,7 +41,7 @@ func Canonical(g *ir.Graph) (*Graph, error) {
 		name string
 		run  func(*Graph) error
 	}{
-		{"repair", repair}, {"identities", resolveIdentities}, {"upgrade", upgrade}, {"widen", widen},
+		{"repair", repair}, {"cache", emptyCache}, {"inline", inline}, {"identities", resolveIdentities}, {"upgrade", upgrade}, {"widen", widen},
 		{"evaluation mode", dropTrainingOps}, {"patch convolution", linearizePatches}, {"fused operators", defuse}, {"tie", tie},
 	}
 	for _, p := range passes {

@@ -20,12 +20,49 @@ func FoldShapes(g *ir.Graph, values *infer.Values) {
 		switch {
 		case n.Is("Reshape"):
 			f.reshape(n)
-		case len(n.Outputs) == 1 && n.Domain == "" && g.Output(n.Outputs[0]) == nil:
-			f.constant(n)
+		case n.Is("Concat"):
+			f.concat(n)
+			f.constantResult(n)
+		default:
+			f.constantResult(n)
 		}
 	}
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *ir.Node) bool { return f.folded[n] })
 	g.Prune()
+	f.dropEmptyInputs()
+}
+
+// constantResult replaces a node by its result where that is known.
+func (f *shapeFolder) constantResult(n *ir.Node) {
+	if len(n.Outputs) == 1 && n.Domain == "" && f.graph.Output(n.Outputs[0]) == nil {
+		f.constant(n)
+	}
+}
+
+// concat leaves out operands without elements: caches of length 0.
+func (f *shapeFolder) concat(n *ir.Node) {
+	kept := slices.DeleteFunc(slices.Clone(n.Inputs), func(in string) bool { return f.empty(in) })
+	if len(kept) == len(n.Inputs) || len(kept) == 0 {
+		return
+	}
+	if n.Inputs = kept; len(kept) == 1 {
+		n.Op, n.Attrs = "Identity", ir.Attrs{}
+	}
+}
+
+// empty reports a value that holds no element whatever the batch.
+func (f *shapeFolder) empty(value string) bool {
+	info := f.values.Of(value)
+	return info.Ranked && slices.ContainsFunc(info.Shape, func(d sym.Dim) bool { return d.Is(0) })
+}
+
+// dropEmptyInputs takes caches of length 0 that nothing reads any more from the
+// graph's inputs.
+func (f *shapeFolder) dropEmptyInputs() {
+	ix := f.graph.Index()
+	f.graph.Inputs = slices.DeleteFunc(f.graph.Inputs, func(in *ir.ValueInfo) bool {
+		return len(ix.Uses[in.Name]) == 0 && f.graph.Output(in.Name) == nil && f.empty(in.Name)
+	})
 }
 
 type shapeFolder struct {

@@ -20,7 +20,13 @@ func graphFromProto(pb *onnxpb.ModelProto, raw [][]byte, f *folder) (*Graph, err
 	g := &Graph{
 		Name: pb.GetGraph().GetName(), Inits: map[string]*Tensor{}, Lifted: map[string]bool{},
 		Overridable: map[string]*ValueInfo{}, Opset: map[string]int64{}, ValueInfos: map[string]*ValueInfo{},
-		Metadata: map[string]string{},
+		Metadata: map[string]string{}, functions: map[string]*onnxpb.FunctionProto{}, folder: f,
+	}
+	for _, fn := range pb.GetFunctions() {
+		if fn.GetOverload() != "" {
+			return nil, fmt.Errorf("%w: local function %q has the overload %q", ErrUnsupported, fn.GetName(), fn.GetOverload())
+		}
+		g.functions[functionKey(fn.GetDomain(), fn.GetName())] = fn
 	}
 	if err := g.readOpsets(pb); err != nil {
 		return nil, err
@@ -189,7 +195,7 @@ func (g *Graph) Clone() *Graph {
 		c.Nodes[i] = n.Clone()
 	}
 	c.Inits, c.InitOrder = maps.Clone(g.Inits), slices.Clone(g.InitOrder)
-	c.Lifted, c.Overridable = maps.Clone(g.Lifted), maps.Clone(g.Overridable)
+	c.Lifted, c.Overridable, c.Nested = maps.Clone(g.Lifted), maps.Clone(g.Overridable), maps.Clone(g.Nested)
 	c.Opset, c.ValueInfos, c.Metadata = maps.Clone(g.Opset), maps.Clone(g.ValueInfos), maps.Clone(g.Metadata)
 	return &c
 }

@@ -144,7 +144,7 @@ func (g *Graph) proto(layout *dataLayout) (*onnxpb.ModelProto, error) {
 	for _, name := range slices.Sorted(maps.Keys(g.ValueInfos)) {
 		gp.ValueInfo = append(gp.ValueInfo, g.ValueInfos[name].proto())
 	}
-	m := &onnxpb.ModelProto{IrVersion: proto.Int64(ir), ProducerName: proto.String("ghostwriter"), Graph: gp}
+	m := &onnxpb.ModelProto{IrVersion: proto.Int64(ir), ProducerName: proto.String("ghostwriter"), Graph: gp, Functions: g.appliedFunctions()}
 	for _, d := range slices.Sorted(maps.Keys(g.Opset)) {
 		m.OpsetImport = append(m.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: proto.String(d), Version: proto.Int64(g.Opset[d])})
 	}

@@ -3,6 +3,8 @@ package ir
 import (
 	"fmt"
 	"slices"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/onnxpb"
 )
 
 // A Graph is a working copy of a model's main graph: nodes in topological
@@ -17,6 +19,8 @@ type Graph struct {
 	InitOrder []string
 	// Lifted marks initializers that were Constant nodes: never parameters.
 	Lifted map[string]bool
+	// Nested marks initializers that lie in a branch of the model file.
+	Nested map[string]bool
 	// Overridable holds initializers that are also graph inputs, which a caller
 	// may feed, with their declaration as inputs.
 	Overridable map[string]*ValueInfo
@@ -28,6 +32,9 @@ type Graph struct {
 	ValueInfos map[string]*ValueInfo
 	// Metadata are written as the model's metadata_props.
 	Metadata map[string]string
+
+	functions map[string]*onnxpb.FunctionProto // local functions by functionKey
+	folder    *folder                          // where the external data of bodies lie
 }
 
 // A ValueInfo is a declared tensor type. Dims is nil where no shape is

@@ -92,6 +92,7 @@ func (n *Node) Reads() []string {
 func (n *Node) Clone() *Node {
 	c := *n
 	c.Inputs, c.Outputs, c.Attrs = slices.Clone(n.Inputs), slices.Clone(n.Outputs), maps.Clone(n.Attrs)
+	c.captures = slices.Clone(n.captures)
 	return &c
 }
 

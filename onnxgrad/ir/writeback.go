@@ -24,7 +24,9 @@ type Patch struct {
 	// initializer's own layout; they are rounded to its element type. The
 	// name may also be the output of an Identity over an initializer, an
 	// exporter's way of writing a parameter whose initial values equal
-	// another's: the Identity is then replaced by an initializer.
+	// another's: the Identity is then replaced by an initializer. A name that
+	// only branches of an If know is written into every branch whose initializer
+	// of that name held the same numbers.
 	Weights map[string][]float32
 	// Metadata is set in the model's metadata_props.
 	Metadata map[string]string
@@ -55,6 +57,7 @@ type writePlan struct {
 	inline   map[string][]byte              // new raw_data by initializer
 	outside  map[string][]region            // new bytes by external file
 	identity map[string]*onnxpb.TensorProto // new initializers by Identity output
+	nested   map[string]nestedPatch         // new bytes by the name of an initializer in a branch
 	metadata map[string]string
 }
 
@@ -66,10 +69,10 @@ type region struct {
 func (m *Model) planWriteBack(p Patch) (*writePlan, error) {
 	plan := &writePlan{
 		model0: m, inline: map[string][]byte{}, outside: map[string][]region{},
-		identity: map[string]*onnxpb.TensorProto{}, metadata: p.Metadata,
+		identity: map[string]*onnxpb.TensorProto{}, nested: map[string]nestedPatch{}, metadata: p.Metadata,
 	}
 	for name, values := range p.Weights {
-		t, viaIdentity, err := m.target(name)
+		t, at, err := m.target(name)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +84,13 @@ func (m *Model) planWriteBack(p Patch) (*writePlan, error) {
 			return nil, fmt.Errorf("writing back %q: %w", name, err)
 		}
 		switch {
-		case viaIdentity:
+		case at == inBranch && t.ext == nil:
+			old, err := t.Bytes()
+			if err != nil {
+				return nil, err
+			}
+			plan.nested[name] = nestedPatch{old: old, new: raw, tensor: t}
+		case at == behindIdentity:
 			plan.identity[name] = &onnxpb.TensorProto{Name: proto.String(name), DataType: proto.Int32(int32(t.DType)), Dims: t.Dims, RawData: raw}
 		case t.ext != nil:
 			plan.outside[t.ext.location] = append(plan.outside[t.ext.location], region{t.ext.offset, raw})
@@ -97,19 +106,31 @@ func (m *Model) planWriteBack(p Patch) (*writePlan, error) {
 	return plan, nil
 }
 
+// A place is where the tensor that a patch names lies in the file.
+type place int
+
+const (
+	inGraph place = iota
+	behindIdentity
+	inBranch
+)
+
 // target finds the tensor that a patch names.
-func (m *Model) target(name string) (t *Tensor, viaIdentity bool, err error) {
+func (m *Model) target(name string) (*Tensor, place, error) {
 	if t, ok := m.graph.Inits[name]; ok && !m.graph.Lifted[name] {
-		return t, false, nil
+		return t, inGraph, nil
 	}
 	for _, n := range m.graph.Nodes {
 		if n.Is("Identity") && n.Output(0) == name {
 			if t, ok := m.graph.Inits[n.Input(0)]; ok {
-				return t, true, nil
+				return t, behindIdentity, nil
 			}
 		}
 	}
-	return nil, false, fmt.Errorf("writing back %q: the model has no such initializer", name)
+	if t := m.graph.inBranches(name); t != nil {
+		return t, inBranch, nil
+	}
+	return nil, 0, fmt.Errorf("writing back %q: the model has no such initializer", name)
 }
 
 // writeData writes the external files into dir.
@@ -216,14 +237,12 @@ func (plan *writePlan) graph(msg []byte) ([]byte, error) {
 			}
 			out = append(out, field...)
 			return err
-		case num == graphNode && len(plan.identity) > 0:
-			n := &onnxpb.NodeProto{}
-			if err := proto.Unmarshal(value, n); err != nil {
-				return err
+		case num == graphNode:
+			node, keep, err := plan.node(value, field)
+			if keep {
+				out = append(out, node...)
 			}
-			if len(n.GetOutput()) == 1 && plan.identity[n.GetOutput()[0]] != nil {
-				return nil
-			}
+			return err
 		}
 		out = append(out, field...)
 		return nil
@@ -234,6 +253,25 @@ func (plan *writePlan) graph(msg []byte) ([]byte, error) {
 		out = appendMessage(out, graphInit, b)
 	}
 	return out, err
+}
+
+// node returns a node's field as it is written: patched in its branches, or not
+// kept where an initializer takes the place of an Identity.
+func (plan *writePlan) node(msg, field []byte) (out []byte, keep bool, err error) {
+	if len(plan.identity) > 0 {
+		n := &onnxpb.NodeProto{}
+		if err := proto.Unmarshal(msg, n); err != nil {
+			return nil, false, err
+		}
+		if len(n.GetOutput()) == 1 && plan.identity[n.GetOutput()[0]] != nil {
+			return nil, false, nil
+		}
+	}
+	if len(plan.nested) == 0 {
+		return field, true, nil
+	}
+	msg, err = plan.branches(msg)
+	return appendMessage(nil, graphNode, msg), true, err
 }
 
 // tensor returns an initializer with new data: a raw_data instead of whatever

@@ -81,7 +81,11 @@ const SequenceSymbol = "sequence"
 // sequenceInputs names the inputs that transformers feed with one length.
 func sequenceInputs(g *ir.Graph) map[string]bool {
 	out := map[string]bool{}
-	if slices.ContainsFunc(g.Inputs, func(v *ir.ValueInfo) bool { return strings.Contains(v.Name, "past") }) {
+	past := func(v *ir.ValueInfo) bool {
+		empty := slices.ContainsFunc(v.Dims, func(d ir.DeclaredDim) bool { return d.Value == 0 && d.Param == "" })
+		return strings.Contains(v.Name, "past") && !empty
+	}
+	if slices.ContainsFunc(g.Inputs, past) {
 		return out // with a cache the mask is longer than the ids
 	}
 	for _, m := range []string{"input_ids", "attention_mask", "token_type_ids", "position_ids", "input_mask", "segment_ids"} {
