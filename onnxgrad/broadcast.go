@@ -62,9 +62,7 @@ func (b *Builder) unbroadcastAtRunTime(raw string, want []sym.Dim, lead, extra i
 	}
 	axes := b.Op("Squeeze", nil, b.Op("NonZero", nil, ones), b.Ints(0))
 	sum := b.Op("ReduceSum", ir.Attrs{"keepdims": int64(1), "noop_with_empty_axes": int64(1)}, raw, axes)
-	y := b.Op("Reshape", nil, sum, b.Extents(want))
-	info := b.Values.Of(y)
-	info.Ranked, info.Shape = true, want
-	b.Values.Set(y, info)
+	y := b.Op("Reshape", ir.Attrs{"allowzero": int64(1)}, sum, b.Extents(want))
+	b.setShape(y, want)
 	return y
 }

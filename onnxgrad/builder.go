@@ -118,9 +118,13 @@ func (b *Builder) Op(op string, attrs ir.Attrs, inputs ...string) string {
 	return b.Ops(op, 1, attrs, inputs...)[0]
 }
 
-// Ops appends a node with several outputs.
+// Ops appends a node with several outputs. An operator of another domain is
+// written "domain.Op".
 func (b *Builder) Ops(op string, outputs int, attrs ir.Attrs, inputs ...string) []string {
 	n := &ir.Node{Name: b.fresh(op), Op: op, Inputs: inputs, Attrs: attrs}
+	if i := strings.LastIndex(op, "."); i >= 0 {
+		n.Domain, n.Op = op[:i], op[i+1:]
+	}
 	if attrs == nil {
 		n.Attrs = ir.Attrs{}
 	}
@@ -212,6 +216,13 @@ func (b *Builder) Shape(value string) []sym.Dim {
 		b.fail(fmt.Errorf("%w: the rank of %q can't be inferred", ir.ErrUnsupported, value))
 	}
 	return info.Shape
+}
+
+// setShape states the shape of a value where inference sees less.
+func (b *Builder) setShape(value string, shape []sym.Dim) {
+	info := b.Values.Of(value)
+	info.Ranked, info.Shape = true, slices.Clone(shape)
+	b.Values.Set(value, info)
 }
 
 // Rank returns a value's number of dimensions.

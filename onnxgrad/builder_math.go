@@ -93,16 +93,13 @@ func (b *Builder) Reshape(x string, shape []sym.Dim) string {
 			target[i], rest = -1, rest+1
 		}
 	}
-	vector := ""
+	y := ""
 	if rest <= 1 && !slices.ContainsFunc(shape, func(d sym.Dim) bool { return d.Is(0) }) {
-		vector = b.Ints(target...)
-	} else {
-		vector = b.Extents(shape)
+		y = b.Op("Reshape", nil, x, b.Ints(target...))
+	} else { // an extent of 0 means 0 here, not a copy
+		y = b.Op("Reshape", ir.Attrs{"allowzero": int64(1)}, x, b.Extents(shape))
 	}
-	y := b.Op("Reshape", nil, x, vector)
-	info := b.Values.Of(y)
-	info.Ranked, info.Shape = true, shape
-	b.Values.Set(y, info)
+	b.setShape(y, shape)
 	return y
 }
 

@@ -91,7 +91,10 @@ type part struct {
 	full  bool
 }
 
-// markActive finds what depends on a trainable initializer.
+// markActive finds what depends on a trainable initializer in a way that a
+// gradient has to follow: not through roundings, comparisons and indices. An
+// integer is active only where an operator without a gradient made it of an
+// active value (quantisation), so that what reads it is refused, not skipped.
 func (w *walk) markActive() {
 	w.forward = slices.Clone(w.Graph.Nodes)
 	w.active = map[string]bool{}
@@ -99,16 +102,25 @@ func (w *walk) markActive() {
 		w.active[p] = true
 	}
 	for _, n := range w.forward {
-		for _, in := range n.Reads() {
-			if in != "" && w.active[in] {
-				for _, o := range n.Outputs {
-					w.active[o] = true
-				}
-				break
-			}
+		rule, _ := ruleFor(n)
+		active := slices.ContainsFunc(n.Reads(), func(in string) bool { return w.active[in] })
+		if !active || rule.Zero {
+			continue
+		}
+		carries := rule.Blocked != "" || slices.ContainsFunc(n.Reads(), w.activeInteger)
+		for _, o := range n.Outputs {
+			w.active[o] = carries || !w.integer(o)
 		}
 	}
 }
+
+// integer reports a value of a type that is known and not floating.
+func (w *walk) integer(value string) bool {
+	d := w.Values.Of(value).DType
+	return d != ir.Undefined && !d.IsFloat()
+}
+
+func (w *walk) activeInteger(value string) bool { return w.active[value] && w.integer(value) }
 
 // parametric reports a value that depends on parameters and on no record: its
 // gradient is kept apart by record.
@@ -136,9 +148,12 @@ func (w *walk) node(n *ir.Node) error {
 		return nil
 	}
 	w.Name("grad/" + n.Name)
-	v := &VJP{Builder: w.Builder, Node: n, walk: w, gy: gy, Lead: lift, skip: map[int]bool{}}
+	v := &VJP{Builder: w.Builder, Node: n, walk: w, gy: gy, Lead: lift, read: map[int]bool{}, skip: map[int]bool{}}
 	if err := w.capture(v); err != nil {
 		return err
+	}
+	if i := slices.IndexFunc(n.Inputs, w.activeInteger); i >= 0 {
+		return fmt.Errorf("%w: %v: operand %d (%q) holds quantised or otherwise undifferentiated integers that depend on a trained parameter; export the model in floating point", ErrNoGradient, n, i, n.Inputs[i])
 	}
 	if !v.wantsAny() {
 		return nil
@@ -148,6 +163,9 @@ func (w *walk) node(n *ir.Node) error {
 	}
 	if err := rule.VJP(v); err != nil {
 		return fmt.Errorf("%w: %v: %v", ErrNoGradient, n, err)
+	}
+	if i, ok := v.ignored(); ok {
+		return fmt.Errorf("%w: %v: the loss reads its result %d (%q), through which no gradient passes", ErrNoGradient, n, i, n.Outputs[i])
 	}
 	return v.err
 }

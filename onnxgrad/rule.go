@@ -49,8 +49,10 @@ func buildRules() map[string]Rule {
 	m := map[string]Rule{}
 	rule := func(op string, f func(*VJP) error) { m[key(op)] = Rule{VJP: f} }
 	lifts := func(op string, f func(*VJP) error) { m[key(op)] = Rule{VJP: f, Lifts: true} }
-	for op, f := range unaryRules {
-		lifts(op, unary(f))
+	for _, table := range []map[string]func(*VJP, string) string{unaryRules, activationRules, trigonometricRules} {
+		for op, f := range table {
+			lifts(op, unary(f))
+		}
 	}
 	for op, f := range arithmeticRules {
 		lifts(op, f)
@@ -67,8 +69,15 @@ func buildRules() map[string]Rule {
 	for op, f := range normalizationRules {
 		lifts(op, f)
 	}
+	for _, table := range []map[string]func(*VJP) error{imageRules, channelRules, quantisedRules} {
+		for op, f := range table {
+			rule(op, f)
+		}
+	}
 	lifts("MatMul", vjpMatMul)
 	rule("Gemm", vjpGemm)
+	rule("Einsum", vjpEinsum)
+	rule("ReverseSequence", vjpReverseSequence)
 	for _, op := range strings.Fields(zeroGradient) {
 		m[key(op)] = Rule{Zero: true}
 	}
@@ -83,26 +92,4 @@ func key(op string) string {
 		return op
 	}
 	return "." + op
-}
-
-// zeroGradient lists operators whose result is constant almost everywhere.
-const zeroGradient = `Not And Or Xor Equal Less LessOrEqual Greater GreaterOrEqual IsInf IsNaN NonZero Shape Size
-	ConstantOfShape OneHot Range RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial EyeLike
-	ArgMax ArgMin Floor Ceil Round Sign BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot Hardmax`
-
-// blocked lists operators that a gradient must not silently skip, with the
-// reason.
-var blocked = map[string]string{
-	"If":                      "branches chosen at run time are not differentiated",
-	"Loop":                    "loops are not differentiated",
-	"Scan":                    "loops are not differentiated",
-	"Conv":                    "only a convolution whose kernel equals its stride, on extents known when exported, is differentiated",
-	"TopK":                    "a selection by value is not differentiated",
-	"BatchNormalization":      "batch normalisation is not differentiated",
-	"QuantizeLinear":          "quantised values have no gradient",
-	"DequantizeLinear":        "quantised weights can't be trained",
-	"DynamicQuantizeLinear":   "quantised values have no gradient",
-	"MatMulInteger":           "integer products have no gradient",
-	"Attention":               "this form of Attention is not expanded into products",
-	"com.microsoft.Attention": "fused attention is not differentiated; export without the transformer optimizer",
 }

@@ -1,8 +1,6 @@
 package onnxgrad
 
 import (
-	"fmt"
-
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 )
 
@@ -10,7 +8,7 @@ import (
 var arithmeticRules = map[string]func(*VJP) error{
 	"Add": vjpSum, "Sum": vjpSum, "Sub": vjpSub, "Mul": vjpMul, "Div": vjpDiv, "Pow": vjpPow,
 	"Where": vjpWhere, "Clip": vjpClip, "Min": vjpExtreme, "Max": vjpExtreme, "Mean": vjpMean,
-	"PRelu": vjpPRelu, "com.microsoft.BiasGelu": vjpBiasGelu, "com.microsoft.FastGelu": vjpFastGelu,
+	"PRelu": vjpPRelu, "Mod": vjpMod, "com.microsoft.BiasGelu": vjpBiasGelu, "com.microsoft.FastGelu": vjpFastGelu,
 }
 
 // y = Σ xᵢ:  g for each
@@ -94,7 +92,7 @@ func vjpPow(v *VJP) error {
 
 func (v *VJP) constantExponent() (int64, bool) {
 	p, ok := v.constInts(1)
-	return first(p), ok && len(p) == 1
+	return first(p), ok && len(p) == 1 && !v.walk.active[v.X(1)]
 }
 
 func first(p []int64) int64 {
@@ -116,22 +114,36 @@ func vjpWhere(v *VJP) error {
 	return nil
 }
 
-// y = min(max(x, lo), hi):  g where lo ≤ x ≤ hi
+// y = min(max(x, lo), hi):  x: g where lo ≤ x ≤ hi    lo: g where x < lo
+// hi: g where x > hi
 func vjpClip(v *VJP) error {
-	if v.Want(1) || v.Want(2) {
-		return fmt.Errorf("the bounds of Clip depend on a trained parameter")
+	x, g, inside := v.X(0), v.GY(0), v.GY(0)
+	if lo := v.X(1); lo != "" {
+		inside = v.whereOrZero(v.Op("GreaterOrEqual", nil, x, lo), inside)
+		if v.Want(1) {
+			v.SetBroadcast(1, v.whereOrZero(v.Op("Less", nil, x, lo), g))
+		}
 	}
-	if !v.Want(0) {
-		return nil
+	if hi := v.X(2); hi != "" {
+		inside = v.whereOrZero(v.Op("LessOrEqual", nil, x, hi), inside)
+		if v.Want(2) {
+			v.SetBroadcast(2, v.whereOrZero(v.Op("Greater", nil, x, hi), g))
+		}
 	}
-	g := v.GY(0)
-	if v.X(1) != "" {
-		g = v.whereOrZero(v.Op("GreaterOrEqual", nil, v.X(0), v.X(1)), g)
+	if v.Want(0) {
+		v.SetBroadcast(0, inside)
 	}
-	if v.X(2) != "" {
-		g = v.whereOrZero(v.Op("LessOrEqual", nil, v.X(0), v.X(2)), g)
+	return nil
+}
+
+// y = a − n·b with n = ⌊a/b⌋ or, with fmod, cut towards 0:  g, −g·n = g·(y − a)/b
+func vjpMod(v *VJP) error {
+	if v.Want(0) {
+		v.SetBroadcast(0, v.GY(0))
 	}
-	v.SetBroadcast(0, g)
+	if v.Want(1) {
+		v.SetBroadcast(1, v.Mul(v.GY(0), v.Div(v.Sub(v.Y(0), v.X(0)), v.X(1))))
+	}
 	return nil
 }
 

@@ -11,10 +11,15 @@ import (
 
 // indexRules: operators that read by index. Indices have no gradient.
 var indexRules = map[string]Rule{
-	"Gather":         {VJP: vjpGather, Lifts: true},
-	"Slice":          {VJP: vjpSlice, Lifts: true},
-	"GatherElements": {VJP: vjpGatherElements},
-	"GatherND":       {VJP: vjpGatherND},
+	"Gather":          {VJP: vjpGather, Lifts: true},
+	"Slice":           {VJP: vjpSlice, Lifts: true},
+	"GatherElements":  {VJP: vjpGatherElements},
+	"GatherND":        {VJP: vjpGatherND},
+	"ScatterElements": {VJP: vjpScatterElements},
+	"ScatterND":       {VJP: vjpScatterND},
+	"TopK":            {VJP: vjpTopK},
+	"OneHot":          {VJP: vjpOneHot},
+	"Range":           {VJP: vjpRange},
 }
 
 // Gather along an axis:  g added into zeros at the indices. One constant index
@@ -44,12 +49,7 @@ func (b *Builder) padAxis(g string, axis int, n sym.Dim, i int64) string {
 	rank := b.Rank(g)
 	pads := make([]sym.Dim, 2*rank)
 	pads[axis], pads[rank+axis] = before, after
-	out := b.Op("Pad", nil, g, b.Extents(pads))
-	info := b.Values.Of(out)
-	info.Ranked, info.Shape = true, slices.Clone(b.Shape(g))
-	info.Shape[axis] = n
-	b.Values.Set(out, info)
-	return out
+	return b.padTo(g, pads, axis, n)
 }
 
 // scatterAdd returns zeros of the shape into which g, the gradient of a Gather
@@ -101,13 +101,11 @@ func vjpSlice(v *VJP) error {
 	return nil
 }
 
-func (v *VJP) padTo(g string, pads []sym.Dim, axis int, extent sym.Dim) string {
-	shape := slices.Clone(v.Shape(g))
+func (b *Builder) padTo(g string, pads []sym.Dim, axis int, extent sym.Dim) string {
+	shape := slices.Clone(b.Shape(g))
 	shape[axis] = extent
-	out := v.Op("Pad", nil, g, v.Extents(pads))
-	info := v.Values.Of(out)
-	info.Ranked, info.Shape = true, shape
-	v.Values.Set(out, info)
+	out := b.Op("Pad", nil, g, b.Extents(pads))
+	b.setShape(out, shape)
 	return out
 }
 
@@ -161,7 +159,7 @@ func (v *VJP) wholeAxis(i, a int) bool {
 
 // slicedPositions applies the i-th slice to the positions 0, …, n−1.
 func (v *VJP) slicedPositions(i int, n sym.Dim) string {
-	positions := v.Op("Range", nil, v.Int(0), v.Op("Squeeze", nil, v.Extent(n), v.Ints(0)), v.Int(1))
+	positions := v.positions(n)
 	one := func(operand int) string {
 		return v.Cast(v.Op("Slice", nil, v.X(operand), v.Ints(int64(i)), v.Ints(int64(i+1)), v.Ints(0)), ir.Int64)
 	}
@@ -170,25 +168,4 @@ func (v *VJP) slicedPositions(i int, n sym.Dim) string {
 		args = append(args, one(4))
 	}
 	return v.Op("Slice", nil, args...)
-}
-
-// GatherElements:  g added into zeros at the same indices
-func vjpGatherElements(v *VJP) error {
-	if v.Want(0) {
-		attrs := ir.Attrs{"axis": v.Node.Int("axis", 0), "reduction": "add"}
-		v.Set(0, v.Op("ScatterElements", attrs, v.Zeros(v.Shape(v.X(0))), v.X(1), v.GY(0)))
-	}
-	return nil
-}
-
-// GatherND:  g added into zeros at the same index tuples
-func vjpGatherND(v *VJP) error {
-	if !v.Want(0) {
-		return nil
-	}
-	if v.Node.Int("batch_dims", 0) != 0 {
-		return fmt.Errorf("batch_dims %d", v.Node.Int("batch_dims", 0))
-	}
-	v.Set(0, v.Op("ScatterND", ir.Attrs{"reduction": "add"}, v.Zeros(v.Shape(v.X(0))), v.X(1), v.GY(0)))
-	return nil
 }

@@ -26,20 +26,35 @@ func vjpSoftmax(v *VJP) error {
 	return nil
 }
 
-// sanitised returns the softmax after the exporter's Where(IsNaN(y), 0, y),
-// where there is one: a row that the mask forbids entirely is NaN before it and
-// would make its gradient NaN too.
+// sanitised returns the softmax without NaN: a row that the mask forbids entirely
+// is NaN, and exporters select 0 there with a Where behind the softmax. Its
+// gradient would be NaN too, for NaN times 0 is NaN. Where the exporter's own
+// Where(IsNaN(y), 0, y) is found it is used; where another Where selects among
+// y, zeros are put in here; elsewhere a NaN is the model's.
 func (v *VJP) sanitised() string {
 	y := v.Y(0)
+	selected := false
 	for _, n := range v.walk.forward {
-		if !n.Is("Where") || n.Input(2) != y {
+		if !n.Is("Where") {
 			continue
 		}
-		if c := v.producer[n.Input(0)]; c != nil && c.Is("IsNaN") && c.Input(0) == y {
+		if c := v.producer[n.Input(0)]; n.Input(2) == y && c != nil && c.Is("IsNaN") && c.Input(0) == y {
 			return n.Output(0)
 		}
+		selected = selected || v.uncast(n.Input(1)) == y || v.uncast(n.Input(2)) == y
+	}
+	if selected {
+		return v.Where(v.Op("IsNaN", nil, y), v.Scalar(0), y)
 	}
 	return y
+}
+
+// uncast follows a value back through casts and copies.
+func (v *VJP) uncast(x string) string {
+	for n := v.producer[x]; n != nil && (n.Is("Cast") || n.Is("CastLike") || n.Is("Identity")); n = v.producer[x] {
+		x = n.Input(0)
+	}
+	return x
 }
 
 // y = log softmax(x):  g − eʸ·Σg
@@ -57,7 +72,8 @@ func vjpLogSoftmax(v *VJP) error {
 //	x: r·(ĝ − mean ĝ − x̂·mean(ĝ·x̂)),  ĝ = g·γ
 //	γ: g·x̂      β: g
 //
-// μ and r are the operator's second and third results.
+// μ and r are the operator's second and third results. Where the loss reads them
+// too, x gets gμ/n − gr·r²·x̂/n, n the number of elements that were averaged.
 func vjpLayerNorm(v *VJP) error {
 	rank := v.Rank(v.X(0))
 	mean, inv := v.statistics(rank)
@@ -71,6 +87,7 @@ func vjpLayerNorm(v *VJP) error {
 		centred := v.Sub(g, v.ReduceMean(g, true, axes...))
 		along := v.Mul(hat, v.ReduceMean(v.Mul(g, hat), true, axes...))
 		v.Set(0, v.Mul(inv, v.Sub(centred, along)))
+		v.setStatistics(axes, hat, inv)
 	}
 	if v.Want(1) {
 		v.SetBroadcast(1, v.Mul(v.GY(0), hat))
@@ -79,6 +96,22 @@ func vjpLayerNorm(v *VJP) error {
 		v.SetBroadcast(2, v.GY(0))
 	}
 	return nil
+}
+
+// setStatistics adds what the loss's reading of μ and r gives x.
+func (v *VJP) setStatistics(axes []int, hat, inv string) {
+	of := func(i int) bool { return i < len(v.gy) && v.gy[i] != "" }
+	list := make([]int, len(axes))
+	for i, a := range axes {
+		list[i] = a - v.Lead
+	}
+	if of(1) {
+		v.SetRepeated(0, v.divideByCount(v.GY(1), list))
+	}
+	if of(2) {
+		g := v.divideByCount(v.GY(2), list)
+		v.Set(0, v.Op("Neg", nil, v.Mul(v.Mul(g, v.square(inv)), hat)))
+	}
 }
 
 // statistics names the mean and inverse deviation results of the forward node,

@@ -22,12 +22,36 @@ var reductionRules = map[string]func(*VJP) error{
 	}),
 	// y = Σ|x|:  sign(x)·g
 	"ReduceL1": reduction(func(v *VJP, g, _ string, _ []int) string { return v.Mul(v.Op("Sign", nil, v.X(0)), g) }),
+	// y = ln Σx:  g·e⁻ʸ, repeated
+	"ReduceLogSum": reduction(func(v *VJP, g, y string, _ []int) string {
+		return v.Mul(g, v.Op("Exp", nil, v.Op("Neg", nil, y)))
+	}),
+	// y = Πx:  see othersProduct
+	"ReduceProd": reduction(func(v *VJP, g, _ string, axes []int) string { return v.Mul(g, v.othersProduct(axes)) }),
 	// y = ln Σeˣ:  e^(x−y)·g
 	"ReduceLogSumExp": reduction(func(v *VJP, g, y string, _ []int) string {
 		return v.Mul(v.Op("Exp", nil, v.Sub(v.X(0), y)), g)
 	}),
 	// y = max x or min x:  g shared equally among the elements that attain it
 	"ReduceMax": reduction(shareTies), "ReduceMin": reduction(shareTies),
+}
+
+// othersProduct is for each element the product of the others along the axes.
+// With p the product of all that are not 0, it is p/x where no element is 0, p
+// at the only one that is, and otherwise 0.
+func (v *VJP) othersProduct(axes []int) string {
+	x, one := v.X(0), v.Scalar(1)
+	zero := v.Op("Equal", nil, x, v.Scalar(0))
+	filled := v.Where(zero, one, x)
+	list := make([]int64, len(axes))
+	for i, a := range axes {
+		list[i] = int64(a)
+	}
+	p := v.Op("ReduceProd", ir.Attrs{"noop_with_empty_axes": int64(1)}, filled, v.Ints(list...))
+	zeros := v.ReduceSum(v.Cast(zero, ir.Float32), true, axes...)
+	alone := v.Where(v.Op("Equal", nil, zeros, one), p, v.Scalar(0))
+	none := v.Where(v.Op("Equal", nil, zeros, v.Scalar(0)), v.Div(p, filled), v.Scalar(0))
+	return v.Where(zero, alone, none)
 }
 
 func shareTies(v *VJP, g, y string, axes []int) string {

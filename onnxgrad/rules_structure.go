@@ -12,7 +12,8 @@ import (
 var structureRules = map[string]func(*VJP) error{
 	"Reshape": vjpReshape, "Flatten": vjpReshape, "Squeeze": vjpReshape, "Unsqueeze": vjpReshape,
 	"Transpose": vjpTranspose, "Expand": vjpExpand, "Concat": vjpConcat, "Split": vjpSplit,
-	"Trilu": vjpTrilu, "CumSum": vjpCumSum, "Pad": vjpPad,
+	"Trilu": vjpTrilu, "CumSum": vjpCumSum, "Pad": vjpPad, "Tile": vjpTile,
+	"DepthToSpace": vjpDepthToSpace, "SpaceToDepth": vjpSpaceToDepth, "Dropout": vjpDropout,
 }
 
 // Reshape, Flatten, Squeeze, Unsqueeze:  g in x's shape
@@ -112,21 +113,80 @@ func vjpCumSum(v *VJP) error {
 	return nil
 }
 
-// Pad by constants:  g without the padding
-func vjpPad(v *VJP) error {
-	if v.Want(2) {
-		return fmt.Errorf("the padding value depends on a trained parameter")
+// Tile:  g split into the copies, which are summed
+func vjpTile(v *VJP) error {
+	if !v.Want(0) {
+		return nil
 	}
-	pads, ok := v.constInts(1)
-	rank := v.Rank(v.X(0))
-	if mode := v.Node.Str("mode", "constant"); mode != "constant" || !ok || len(pads) != 2*rank || v.X(3) != "" {
-		return fmt.Errorf("padding in mode %q, or with computed or partial pads, has no gradient rule", v.Node.Str("mode", "constant"))
+	shape, repeats := v.Shape(v.X(0)), v.Values.Of(v.X(1)).Content
+	if len(repeats) != len(shape) {
+		return fmt.Errorf("its repeats are computed at run time")
 	}
-	back := make([]int64, 2*(rank+v.Lead))
-	for i := range rank {
-		back[v.Lead+i] = -pads[i]
-		back[rank+v.Lead+v.Lead+i] = -pads[rank+i]
+	split, copies := v.WithLead(shape)[:v.Lead:v.Lead], []int{}
+	for i, d := range shape {
+		if repeats[i].Is(1) {
+			split = append(split, d)
+			continue
+		}
+		copies = append(copies, len(split))
+		split = append(split, repeats[i], d)
 	}
-	v.Set(0, v.Op("Pad", nil, v.GY(0), v.Ints(back...)))
+	v.Set(0, v.ReduceSum(v.Reshape(v.GY(0), split), false, copies...))
+	return nil
+}
+
+// DepthToSpace moves blocks of channels, [b,b,C] (or, in mode CRD, [C,b,b]), to
+// blocks of places:  g's blocks of places moved back
+func vjpDepthToSpace(v *VJP) error {
+	if !v.Want(0) {
+		return nil
+	}
+	n, c, h, w, err := v.image(v.Y(0))
+	if err != nil {
+		return err
+	}
+	b := sym.Const(v.Node.Int("blocksize", 1))
+	perm := []int{0, 3, 5, 1, 2, 4} // [N,C,h,b,w,b] → [N,b,b,C,h,w]
+	if v.Node.Str("mode", "DCR") == "CRD" {
+		perm = []int{0, 1, 3, 5, 2, 4} // → [N,C,b,b,h,w]
+	}
+	blocks := v.Reshape(v.GY(0), []sym.Dim{n, c, sym.FloorDiv(h, b), b, sym.FloorDiv(w, b), b})
+	v.Set(0, v.Reshape(v.Transpose(blocks, perm...), v.Shape(v.X(0))))
+	return nil
+}
+
+// SpaceToDepth moves blocks of places to blocks [b,b,C] of channels:  g's
+// channels moved back
+func vjpSpaceToDepth(v *VJP) error {
+	if !v.Want(0) {
+		return nil
+	}
+	n, c, h, w, err := v.image(v.X(0))
+	if err != nil {
+		return err
+	}
+	b := sym.Const(v.Node.Int("blocksize", 1))
+	blocks := v.Reshape(v.GY(0), []sym.Dim{n, b, b, c, sym.FloorDiv(h, b), sym.FloorDiv(w, b)})
+	v.Set(0, v.Reshape(v.Transpose(blocks, 0, 3, 4, 1, 5, 2), v.Shape(v.X(0))))
+	return nil
+}
+
+// image returns the extents of a batch of images.
+func (v *VJP) image(x string) (n, c, h, w sym.Dim, err error) {
+	s := v.Shape(x)
+	if len(s) != 4 || v.Lead > 0 {
+		return n, c, h, w, fmt.Errorf("its operand has rank %d; only one batch of images, rank 4, has a gradient rule", len(s))
+	}
+	return s[0], s[1], s[2], s[3], nil
+}
+
+// Dropout in evaluation mode passes x on:  g
+func vjpDropout(v *VJP) error {
+	if mode, ok := v.constInts(2); v.X(2) != "" && (!ok || len(mode) != 1 || mode[0] != 0) {
+		return fmt.Errorf("it is in training mode, or decides at run time; export the model in evaluation mode")
+	}
+	if v.Want(0) {
+		v.Set(0, v.GY(0))
+	}
 	return nil
 }

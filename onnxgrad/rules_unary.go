@@ -2,8 +2,6 @@ package onnxgrad
 
 import (
 	"math"
-
-	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 )
 
 // unary makes a rule of an elementwise function of one operand; f returns
@@ -18,6 +16,7 @@ func unary(f func(v *VJP, g string) string) func(*VJP) error {
 }
 
 // unaryRules: x is the operand, y the result, g the gradient of the result.
+// Activation functions and trigonometry have tables of their own.
 var unaryRules = map[string]func(v *VJP, g string) string{
 	"Identity": func(v *VJP, g string) string { return g },
 	// y = −x:  −g
@@ -35,45 +34,15 @@ var unaryRules = map[string]func(v *VJP, g string) string{
 		e := v.Op("Exp", nil, v.Op("Neg", nil, v.Mul(v.X(0), v.X(0))))
 		return v.Mul(v.Scale(g, float32(2/math.Sqrt(math.Pi))), e)
 	},
-	// y = tanh x:  g·(1 − y²)
-	"Tanh": func(v *VJP, g string) string { return v.Sub(g, v.Mul(g, v.Mul(v.Y(0), v.Y(0)))) },
 	// y = σ(x):  g·y·(1 − y)
 	"Sigmoid": func(v *VJP, g string) string {
 		return v.Mul(g, v.Mul(v.Y(0), v.Sub(v.Scalar(1), v.Y(0))))
 	},
-	// y = max(x, 0):  g where x > 0
-	"Relu": func(v *VJP, g string) string { return v.whereOrZero(v.Op("Greater", nil, v.X(0), v.Scalar(0)), g) },
 	// y = |x|:  g·sign x
 	"Abs": func(v *VJP, g string) string { return v.Mul(g, v.Op("Sign", nil, v.X(0))) },
-	// y = sin x:  g·cos x
-	"Sin": func(v *VJP, g string) string { return v.Mul(g, v.Op("Cos", nil, v.X(0))) },
-	// y = cos x:  −g·sin x
-	"Cos": func(v *VJP, g string) string { return v.Op("Neg", nil, v.Mul(g, v.Op("Sin", nil, v.X(0)))) },
-	// y = ln(1 + eˣ):  g·σ(x)
-	"Softplus": func(v *VJP, g string) string { return v.Mul(g, v.Op("Sigmoid", nil, v.X(0))) },
-	// y = x where x ≥ 0, else αx:  g where x ≥ 0, else αg
-	"LeakyRelu": func(v *VJP, g string) string {
-		return v.Where(v.Op("Less", nil, v.X(0), v.Scalar(0)), v.Scale(g, v.Node.Float("alpha", 0.01)), g)
-	},
-	// y = x where x ≥ 0, else α(eˣ − 1):  g where x ≥ 0, else g·(y + α)
-	"Elu": func(v *VJP, g string) string {
-		below := v.Mul(g, v.Add(v.Y(0), v.Scalar(v.Node.Float("alpha", 1))))
-		return v.Where(v.Op("Less", nil, v.X(0), v.Scalar(0)), below, g)
-	},
-	// y = clip(αx + β, 0, 1):  αg where 0 < y < 1
-	"HardSigmoid": func(v *VJP, g string) string {
-		return v.whereOrZero(v.between(v.Y(0), 0, 1), v.Scale(g, v.Node.Float("alpha", 0.2)))
-	},
-	// y = x·clip(x/6 + ½, 0, 1):  g·(clip + x/6 where 0 < clip < 1)
-	"HardSwish": func(v *VJP, g string) string {
-		h := v.Op("HardSigmoid", ir.Attrs{"alpha": float32(1.0 / 6), "beta": float32(0.5)}, v.X(0))
-		return v.Mul(g, v.Add(h, v.whereOrZero(v.between(h, 0, 1), v.Scale(v.X(0), 1.0/6))))
-	},
-	// Gelu: see gelu.
-	"Gelu": gelu, "com.microsoft.Gelu": gelu, "com.microsoft.QuickGelu": quickGelu,
 	// A cast between floating types passes the gradient; the canonical graph
 	// has only float32. From and to other types there is none.
-	"Cast": func(v *VJP, g string) string { return g },
+	"Cast": func(v *VJP, g string) string { return g }, "CastLike": func(v *VJP, g string) string { return g },
 }
 
 // whereOrZero keeps g where cond holds. Selecting, unlike multiplying by 0,
@@ -103,12 +72,4 @@ func gelu(v *VJP, g string) string {
 	phi := v.Scale(v.Op("Exp", nil, v.Scale(v.Mul(x, x), -0.5)), float32(1/math.Sqrt(2*math.Pi)))
 	cdf := v.Mul(half, v.Add(one, v.Op("Erf", nil, v.Scale(x, float32(1/math.Sqrt2)))))
 	return v.Mul(g, v.Add(cdf, v.Mul(x, phi)))
-}
-
-// quickGelu: y = x·σ(αx):  g·(s + αx·s(1 − s)),  s = σ(αx)
-func quickGelu(v *VJP, g string) string {
-	alpha := v.Node.Float("alpha", 1.702)
-	ax := v.Scale(v.X(0), alpha)
-	s := v.Op("Sigmoid", nil, ax)
-	return v.Mul(g, v.Mul(s, v.Add(v.Scalar(1), v.Mul(ax, v.Sub(v.Scalar(1), s)))))
 }

@@ -24,6 +24,7 @@ type VJP struct {
 
 	walk *walk
 	gy   []string
+	read map[int]bool // results whose gradient the rule asked for
 	skip map[int]bool
 	err  error
 }
@@ -34,6 +35,7 @@ func (v *VJP) Y(i int) string { return v.Node.Output(i) }
 
 // GY returns the gradient of result i: zeros where the loss does not read it.
 func (v *VJP) GY(i int) string {
+	v.read[i] = true
 	if v.gy[i] == "" {
 		lead := []sym.Dim{}
 		for _, g := range v.gy {
@@ -44,6 +46,17 @@ func (v *VJP) GY(i int) string {
 		v.gy[i] = v.Zeros(slices.Concat(lead, v.Shape(v.Y(i))))
 	}
 	return v.gy[i]
+}
+
+// ignored returns a further result (a mean, a mask, …) whose gradient the rule
+// did not ask for although the loss reads it.
+func (v *VJP) ignored() (int, bool) {
+	for i, g := range v.gy {
+		if i > 0 && g != "" && !v.read[i] {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // Want reports whether the gradient of operand i is asked for.

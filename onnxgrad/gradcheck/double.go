@@ -14,15 +14,19 @@ func Doubled(g *ir.Graph) *ir.Graph {
 		g.Inits[name] = doubled(t)
 	}
 	for _, list := range [][]*ir.ValueInfo{g.Inputs, g.Outputs} {
-		for _, v := range list {
+		for i, v := range list {
 			if v.DType == ir.Float32 {
-				v.DType = ir.Float64
+				d := *v // clones of a graph share their declarations
+				d.DType = ir.Float64
+				list[i] = &d
 			}
 		}
 	}
 	for _, n := range g.Nodes {
-		if to, ok := n.Attrs["to"].(int64); ok && ir.DType(to) == ir.Float32 {
-			n.Attrs["to"] = int64(ir.Float64)
+		for _, attr := range []string{"to", "dtype"} {
+			if to, ok := n.Attrs[attr].(int64); ok && ir.DType(to) == ir.Float32 {
+				n.Attrs[attr] = int64(ir.Float64)
+			}
 		}
 		if t, ok := n.Attrs["value"].(*ir.Tensor); ok {
 			n.Attrs["value"] = doubled(t)

@@ -229,19 +229,47 @@ func (c *step) labels() []Label {
 	return rule(c)
 }
 
-// checked turns an Invariant claim about a value whose shape counts records
-// into Mixed: the last line of defence.
+// checked is the last line of defence: it turns into Mixed an Invariant claim
+// about a value whose shape counts records, and a Batch claim about one that is
+// also wide as the batch along another axis (a sum over that would know how many
+// records there are).
 func (c *step) checked(name string, l Label) Label {
 	info := c.proof.values.Of(name)
-	if l.Kind != Invariant || !info.Ranked || c.proof.Size.Is(1) {
+	if l.Kind != Invariant && l.Kind != Batch || !info.Ranked || c.proof.Size.Is(1) {
 		return l
 	}
-	for _, d := range info.Shape {
-		if d.Contains(BatchSymbol) {
+	for k, d := range info.Shape {
+		switch {
+		case !d.Contains(BatchSymbol) || l.Kind == Batch && k == l.Axis:
+		case l.Kind == Batch:
+			return mixed(c.node, "makes a tensor of shape %v, as wide as the batch along axis %d too", info.Shape, k)
+		default:
 			return mixed(c.node, "makes a tensor of shape %v whose rows can't be told apart by record", info.Shape)
 		}
 	}
+	if l.Kind == Batch && (l.Axis < 0 || l.Axis >= len(info.Shape)) {
+		return mixed(c.node, "loses the axis of the records")
+	}
+	if !c.keepsBound() {
+		l.Bound = sym.Dim{}
+	}
 	return l
+}
+
+// keepsBound: operators that only move or copy elements, or count, say something
+// about the size of their elements.
+func (c *step) keepsBound() bool {
+	if c.node.Domain != "" {
+		return false
+	}
+	switch c.node.Op {
+	case "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Slice", "Range":
+		return true
+	case "Cast":
+		to := ir.DType(c.node.Int("to", 1))
+		return to == ir.Int64 || to == ir.Int32
+	}
+	return false
 }
 
 // shapeReaders look only at shapes, never at numbers.
@@ -290,6 +318,14 @@ func (c *step) sizeResult() Label {
 	return Label{Kind: Size}
 }
 
+// shapedBy reports that operand i, which gives sizes or bounds, says nothing about
+// the records: it is the same for all, or its elements are known, so that what
+// they have to do with the batch shows in the shape of the result.
+func (c *step) shapedBy(i int) bool {
+	l := c.in(i)
+	return l.Kind == Invariant || l.Kind == Size && c.info(i).Content != nil
+}
+
 // onlyShapes reports that input i of the node gives a shape, sizes or axes, not
 // numbers.
 func (c *step) onlyShapes(i int) bool {
@@ -297,7 +333,9 @@ func (c *step) onlyShapes(i int) bool {
 		return false
 	}
 	switch c.node.Op {
-	case "Reshape", "Expand", "Tile", "Squeeze", "Unsqueeze", "Split", "Pad", "TopK",
+	case "Pad":
+		return i == 1 || i == 3
+	case "Reshape", "Expand", "Tile", "Squeeze", "Unsqueeze", "Split", "TopK",
 		"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare",
 		"ReduceLogSum", "ReduceLogSumExp", "CumSum", "Trilu":
 		return i >= 1

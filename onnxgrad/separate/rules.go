@@ -3,6 +3,7 @@ package separate
 import (
 	"strings"
 
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/sym"
 )
 
@@ -13,13 +14,16 @@ type rule func(*step) []Label
 // rules by "domain.op". What is absent mixes.
 var rules = func() map[string]rule {
 	m := map[string]rule{
-		".MatMul": matMul, "com.microsoft.FusedMatMul": matMul, ".Gemm": gemm, ".Einsum": einsum, ".Conv": conv,
+		".MatMul": matMul, "com.microsoft.FusedMatMul": matMul, ".Gemm": gemm, ".Einsum": einsum,
 		".Gather": gather, ".GatherElements": gatherElements, ".ScatterElements": gatherElements, ".GatherND": gatherND,
 		".Reshape": reshape, ".Flatten": reshape, ".Transpose": transpose, ".Squeeze": reshape, ".Unsqueeze": reshape,
 		".Expand": expand, ".Slice": slice, ".Split": split, ".Concat": concat, ".Tile": tile, ".Pad": pad,
 		".ConstantOfShape": constantOfShape, ".Identity": keep, ".Cast": keep,
 		".LayerNormalization": normalization, ".SimplifiedLayerNormalization": normalization, ".RMSNormalization": normalization,
 		".Range": rangeRule, ".Trilu": trilu, ".BatchNormalization": batchNorm, ".OneHot": oneHot,
+		".ScatterND": scatterND, ".ReverseSequence": reverseSequence, ".CastLike": keep, ".MaxPool": maxPool,
+		".LpNormalization": alongAxis(-1), ".MeanVarianceNormalization": meanVariance,
+		"com.microsoft.MatMulNBits": packedProduct, "com.microsoft.GatherBlockQuantized": gatherPacked,
 	}
 	add := func(r rule, ops string) {
 		for _, op := range strings.Fields(ops) {
@@ -30,10 +34,12 @@ var rules = func() map[string]rule {
 		IsInf IsNaN LeakyRelu Log Mish Neg Not PRelu Reciprocal Relu Round Selu Sigmoid Sign Sin Sinh Softplus Softsign Sqrt
 		Swish Tan Tanh ThresholdedRelu Clip
 		Add Sub Mul Div Mod Max Min Sum Mean Pow Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor Where
-		BitwiseAnd BitwiseOr BitwiseXor BitwiseNot CastLike Dropout`)
+		BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitShift Shrink Dropout`)
 	add(reduction, `ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare`)
 	add(alongAxis(-1), "Softmax LogSoftmax Hardmax TopK")
 	add(argReduction, "ArgMax ArgMin")
+	add(imagewise, `Conv ConvTranspose AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool LRN
+		InstanceNormalization GroupNormalization DepthToSpace SpaceToDepth`)
 	m[".CumSum"] = cumSum
 	for _, op := range strings.Fields("Gelu FastGelu BiasGelu QuickGelu") {
 		m["com.microsoft."+op] = elementwise
@@ -190,68 +196,46 @@ func (c *step) againstConstant(l Label, axis, other, outRank int) Label {
 }
 
 // einsum: every operand that carries records names their axis by one letter,
-// the result keeps that letter, and constants don't have it.
+// the result keeps that letter, and constants have it nowhere but with extent 1.
 func einsum(c *step) []Label {
-	eq := strings.ReplaceAll(c.node.Str("equation", ""), " ", "")
-	left, right, explicit := strings.Cut(eq, "->")
-	terms := strings.Split(left, ",")
-	if !explicit || strings.Contains(eq, ".") || len(terms) != len(c.node.Inputs) {
-		return one(mixed(c.node, "has an equation %q that is not analysed", eq))
+	ranks := make([]int, len(c.node.Inputs))
+	for i := range ranks {
+		if !c.info(i).Ranked {
+			return one(mixed(c.node, "computes with a value of unknown rank"))
+		}
+		ranks[i] = c.info(i).Rank()
+	}
+	text := c.node.Str("equation", "")
+	eq, err := infer.ParseEquation(text, ranks)
+	if err != nil {
+		return one(mixed(c.node, "%v", err))
 	}
 	letter, block := "", sym.Dim{}
-	for i, term := range terms {
+	for i, term := range eq.Terms {
 		l := c.in(i)
 		if l.Kind == Invariant {
 			continue
 		}
-		if l.Kind != Batch || l.Axis >= len(term) {
+		if l.Kind != Batch {
 			return one(mixed(c.node, "computes with a value that %s", l))
 		}
 		this := string(term[l.Axis])
 		if letter != "" && (letter != this || !sym.Equal(block, l.Block)) || strings.Count(term, this) > 1 {
-			return one(mixed(c.node, "pairs records of different rows (%q)", eq))
+			return one(mixed(c.node, "pairs records of different rows (%q)", text))
 		}
 		letter, block = this, l.Block
 	}
-	for i, term := range terms {
-		if letter != "" && c.in(i).Kind == Invariant && strings.Contains(term, letter) {
-			return one(mixed(c.node, "combines records with a constant that differs along the batch (%q)", eq))
-		}
-	}
-	switch k := strings.Index(right, letter); {
-	case letter == "":
-		return one(invariant())
-	case k < 0:
-		return one(mixed(c.node, "sums over the records (%q)", eq))
-	default:
-		return one(records(k, block))
-	}
-}
-
-// conv keeps records along its first axis.
-func conv(c *step) []Label {
-	if c.in(0).Kind == Invariant && c.in(1).Kind == Invariant {
+	if letter == "" {
 		return one(invariant())
 	}
-	if c.in(0).Kind == Batch && c.in(0).Axis == 0 && c.in(1).Kind == Invariant && c.in(2).Kind == Invariant {
-		return one(c.in(0))
-	}
-	return one(mixed(c.node, "convolves along the batch"))
-}
-
-// batchNorm in evaluation mode is elementwise; in training mode it takes
-// statistics over the batch.
-func batchNorm(c *step) []Label {
-	if c.node.Int("training_mode", 0) != 0 || len(c.node.Outputs) > 1 {
-		return one(mixed(c.node, "takes its statistics over the batch (training mode)"))
-	}
-	for i := 1; i < len(c.node.Inputs); i++ {
-		if c.in(i).Kind != Invariant {
-			return one(mixed(c.node, "has statistics that depend on the records"))
+	for i, term := range eq.Terms {
+		if k := strings.Index(term, letter); c.in(i).Kind == Invariant && k >= 0 && (strings.Count(term, letter) > 1 || !c.info(i).Shape[k].Is(1)) {
+			return one(mixed(c.node, "combines records with a constant that differs along the batch (%q)", text))
 		}
 	}
-	if l := c.in(0); l.Kind == Invariant || l.Kind == Batch && l.Axis != 1 {
-		return one(l)
+	k := strings.Index(eq.Out, letter)
+	if k < 0 {
+		return one(mixed(c.node, "sums over the records (%q)", text))
 	}
-	return one(mixed(c.node, "has the records on the channel axis"))
+	return one(records(k, block))
 }

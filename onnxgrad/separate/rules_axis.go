@@ -20,11 +20,14 @@ func normal(axis int64, rank int) int {
 func alongAxis(def int64) rule {
 	return func(c *step) []Label {
 		x, l := c.info(0), c.in(0)
-		if l.Kind == Invariant {
+		if l.Kind == Invariant && c.shapedBy(1) {
 			return one(l)
 		}
 		if l.Kind != Batch || !x.Ranked || normal(c.node.Int("axis", def), x.Rank()) == l.Axis {
 			return one(mixed(c.node, "combines numbers along the axis of the records"))
+		}
+		if !c.shapedBy(1) {
+			return one(mixed(c.node, "takes as many as a number says that may depend on the records"))
 		}
 		return one(l)
 	}
@@ -255,12 +258,27 @@ func tile(c *step) []Label {
 
 func pad(c *step) []Label {
 	l, x := c.in(0), c.info(0)
-	if !l.onAxis() {
+	if !l.onAxis() && c.in(2).Kind == Invariant {
 		return one(l)
 	}
-	pads := c.info(1).Content
-	if c.node.Input(3) != "" || len(pads) != 2*x.Rank() || !pads[l.Axis].Is(0) || !pads[l.Axis+x.Rank()].Is(0) || l.Kind != Batch {
-		return one(mixed(c.node, "pads along the records"))
+	if !x.Ranked || l.Kind != Batch || c.in(2).Kind != Invariant || !c.shapedBy(1) {
+		return one(mixed(c.node, "pads by what may depend on the records"))
+	}
+	pads, axes := c.info(1).Content, make([]int64, x.Rank())
+	for i := range axes {
+		axes[i] = int64(i)
+	}
+	known := true
+	if c.node.Input(3) != "" {
+		axes, known = c.info(3).Ints()
+	}
+	if !known || len(pads) != 2*len(axes) {
+		return one(mixed(c.node, "pads by amounts that are computed"))
+	}
+	for i, a := range axes {
+		if normal(a, x.Rank()) == l.Axis && (!pads[i].Is(0) || !pads[i+len(axes)].Is(0)) {
+			return one(mixed(c.node, "pads along the records"))
+		}
 	}
 	return one(l)
 }
@@ -284,6 +302,9 @@ func slice(c *step) []Label {
 	}
 	if !ok {
 		return one(mixed(c.node, "slices along an axis that is computed"))
+	}
+	if !c.shapedBy(1) || !c.shapedBy(2) {
+		return one(mixed(c.node, "slices at bounds that may depend on the records"))
 	}
 	for i, a := range axes {
 		if normal(a, x.Rank()) == l.Axis && !c.wholeAxis(i, x.Shape[l.Axis]) {
@@ -314,6 +335,9 @@ func split(c *step) []Label {
 	l, x := c.in(0), c.info(0)
 	if l.Kind == Batch && x.Ranked && normal(c.node.Int("axis", 0), x.Rank()) == l.Axis || l.onAxis() && l.Kind != Batch {
 		return one(mixed(c.node, "splits along the records"))
+	}
+	if !c.shapedBy(1) {
+		return one(mixed(c.node, "splits into sizes that may depend on the records"))
 	}
 	return one(l)
 }

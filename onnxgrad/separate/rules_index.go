@@ -68,6 +68,29 @@ func gatherND(c *step) []Label {
 	return one(mixed(c.node, "picks records by index"))
 }
 
+// scatterND writes with index tuples into data that carry records. With record
+// numbers as their first component every record writes into itself; tuples that
+// are the same for all must not reach the axis of the records.
+func scatterND(c *step) []Label {
+	data, idx, updates := c.in(0), c.in(1), c.in(2)
+	if data.Kind == Invariant && idx.Kind == Invariant && updates.Kind == Invariant {
+		return one(invariant())
+	}
+	rank := c.info(1).Rank()
+	if !c.info(0).Ranked || !c.info(1).Ranked || rank == 0 || data.Kind != Batch || updates.Kind != Batch {
+		return one(mixed(c.node, "writes records into values that carry none, or at places that depend on them"))
+	}
+	width, known := c.info(1).Shape[rank-1].Const()
+	switch {
+	case data.Leading() && c.isRowTuple(idx) && idx.Block.Is(1) && updates.Axis == idx.Axis && updates.Block.Is(1):
+		return one(data)
+	case idx.Kind == Invariant && known && int64(data.Axis) >= width &&
+		updates.Axis == rank-1+data.Axis-int(width) && sym.Equal(updates.Block, data.Block):
+		return one(data)
+	}
+	return one(mixed(c.node, "writes records by index"))
+}
+
 // isRowTuple also takes bare record numbers as tuples of one component.
 func (c *step) isRowTuple(idx Label) bool {
 	shape := c.info(1).Shape
@@ -138,4 +161,18 @@ func oneHot(c *step) []Label {
 		l.Axis++
 	}
 	return one(l)
+}
+
+// gatherPacked is a look-up in a quantised table.
+func gatherPacked(c *step) []Label {
+	idx := c.in(1)
+	for i := range c.node.Inputs {
+		if i != 1 && c.in(i).Kind != Invariant {
+			return one(mixed(c.node, "reads a table that depends on the records"))
+		}
+	}
+	if idx.Kind != Batch || !c.info(0).Ranked {
+		return one(mixed(c.node, "reads with indices that %s", idx))
+	}
+	return one(records(normal(c.node.Int("gather_axis", 0), c.info(0).Rank())+idx.Axis, idx.Block))
 }

@@ -21,19 +21,27 @@ func table() map[string]func(*call) error {
 		".ConstantOfShape": constantOfShape, ".Range": rangeRule, ".OneHot": oneHot, ".NonZero": nonZero, ".TopK": topK,
 		".DequantizeLinear": dequantize, ".ArgMax": argReduce, ".ArgMin": argReduce, ".Dropout": dropout,
 		".LayerNormalization": layerNorm, ".SimplifiedLayerNormalization": layerNorm, ".RMSNormalization": layerNorm,
-		"com.microsoft.FusedMatMul": fusedMatMul,
+		"com.microsoft.FusedMatMul": fusedMatMul, "com.microsoft.MatMulNBits": matMulNBits,
+		"com.microsoft.GatherBlockQuantized": gatherQuantised, "com.microsoft.DequantizeLinear": dequantize,
+		".QuantizeLinear": quantize, ".DynamicQuantizeLinear": dynamicQuantize, ".MatMulInteger": integerProduct, ".ConvInteger": integerConv,
+		".ConvTranspose": convTranspose, ".AveragePool": pool, ".MaxPool": pool, ".LpPool": pool,
+		".GlobalAveragePool": globalPool, ".GlobalMaxPool": globalPool, ".GlobalLpPool": globalPool,
+		".DepthToSpace": depthToSpace, ".SpaceToDepth": spaceToDepth, ".Resize": resize,
+		".BatchNormalization": batchNorm, ".Bernoulli": ofType("dtype"), ".RandomNormalLike": ofType("dtype"), ".RandomUniformLike": ofType("dtype"),
+		".EyeLike": ofType("dtype"), ".NegativeLogLikelihoodLoss": modelLoss, ".SoftmaxCrossEntropyLoss": modelLoss,
 	}
 	for _, op := range []string{"Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh",
 		"CumSum", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Hardmax", "Identity", "LeakyRelu", "Log",
 		"LogSoftmax", "Mish", "Neg", "Not", "PRelu", "Reciprocal", "Relu", "Round", "ScatterElements", "ScatterND", "Selu",
 		"Sigmoid", "Sign", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
-		"Trilu", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "EyeLike", "ReverseSequence", "BitwiseNot"} {
+		"Trilu", "InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization", "LpNormalization", "LRN",
+		"ReverseSequence", "BitwiseNot", "Shrink"} {
 		t["."+op] = sameAsFirst
 	}
 	for _, op := range []string{"Gelu", "FastGelu", "BiasGelu", "QuickGelu"} {
 		t["com.microsoft."+op] = sameAsFirst
 	}
-	for _, op := range []string{"Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Sum", "Mean", "BitwiseAnd", "BitwiseOr", "BitwiseXor"} {
+	for _, op := range []string{"Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Sum", "Mean", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"} {
 		t["."+op] = elementwise
 	}
 	t[".Pow"] = elementwise
@@ -61,9 +69,6 @@ func sameAsFirst(c *call) error {
 }
 
 func isSomething(c *call) error { return withType(c, ir.Bool, sameAsFirst) }
-
-// dequantize has the scale's type.
-func dequantize(c *call) error { return withType(c, c.in(1).DType, sameAsFirst) }
 
 func comparison(c *call) error { return withType(c, ir.Bool, elementwise) }
 
@@ -127,6 +132,42 @@ func ones(n int) []sym.Dim {
 }
 
 func cast(c *call) error { return withType(c, ir.DType(c.node.Int("to", 1)), sameAsFirst) }
+
+// ofType has the first operand's shape, and its type unless an attribute names
+// another.
+func ofType(attr string) func(*call) error {
+	return func(c *call) error {
+		return withType(c, ir.DType(c.node.Int(attr, int64(c.in(0).DType))), sameAsFirst)
+	}
+}
+
+// batchNorm gives new statistics beside the result in training mode.
+func batchNorm(c *call) error {
+	for i := 1; i < 3; i++ {
+		if s := c.in(i + 2); s.Ranked {
+			c.out(i, s.DType, s.Shape)
+		}
+	}
+	return sameAsFirst(c)
+}
+
+// modelLoss is a number, or one for each label. The second result of
+// SoftmaxCrossEntropyLoss is shaped like the scores.
+func modelLoss(c *call) error {
+	x, labels := c.in(0), c.in(1)
+	if x.Ranked {
+		c.out(1, x.DType, x.Shape)
+	}
+	switch {
+	case c.node.Str("reduction", "mean") != "none":
+		c.out(0, x.DType, []sym.Dim{})
+	case labels.Ranked:
+		c.out(0, x.DType, labels.Shape)
+	default:
+		c.outType(0, x.DType)
+	}
+	return nil
+}
 
 func castLike(c *call) error { return withType(c, c.in(1).DType, sameAsFirst) }
 
@@ -298,34 +339,4 @@ func argReduce(c *call) error {
 	}
 	c.out(0, ir.Int64, dropAxes(x.Shape, map[int]bool{k: true}, c.node.Int("keepdims", 1) != 0))
 	return nil
-}
-
-func conv(c *call) error {
-	x, w := c.in(0), c.in(1)
-	if !x.Ranked || !w.Ranked || x.Rank() != w.Rank() || x.Rank() < 3 {
-		c.outType(0, x.DType)
-		return nil
-	}
-	out := []sym.Dim{x.Shape[0], w.Shape[0]}
-	for i := 2; i < x.Rank(); i++ {
-		out = append(out, convExtent(c, x.Shape[i], w.Shape[i], i-2, x.Rank()-2))
-	}
-	c.out(0, x.DType, out)
-	return nil
-}
-
-// convExtent is ⌊(x + pads − dilation·(k−1) − 1)/stride⌋ + 1.
-func convExtent(c *call, x, k sym.Dim, i, spatial int) sym.Dim {
-	at := func(name string, j int, def int64) int64 {
-		if v, ok := c.node.Ints(name); ok && j < len(v) {
-			return v[j]
-		}
-		return def
-	}
-	if auto := c.node.Str("auto_pad", "NOTSET"); auto != "NOTSET" && auto != "VALID" {
-		return c.values.unknownDim()
-	}
-	pads := at("pads", i, 0) + at("pads", i+spatial, 0)
-	field := sym.Add(sym.Mul(sym.Sub(k, sym.Const(1)), sym.Const(at("dilations", i, 1))), sym.Const(1))
-	return sym.Add(sym.FloorDiv(sym.Sub(sym.Add(x, sym.Const(pads)), field), sym.Const(at("strides", i, 1))), sym.Const(1))
 }

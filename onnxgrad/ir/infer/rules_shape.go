@@ -529,27 +529,39 @@ func tile(c *call) error {
 	return nil
 }
 
+// pad adds what pads say at both ends of the axes, of all axes where none are
+// given.
 func pad(c *call) error {
 	x := c.in(0)
+	if !x.Ranked {
+		c.outType(0, x.DType)
+		return nil
+	}
 	pads := c.in(1).Content
 	if p, ok := c.node.Ints("pads"); ok {
 		pads = constants(p)
 	}
-	if !x.Ranked || len(pads) != 2*x.Rank() || c.has(3) {
-		if x.Ranked {
-			out := make([]sym.Dim, x.Rank())
-			for i := range out {
-				out[i] = c.values.unknownDim()
-			}
-			c.out(0, x.DType, out)
-			return nil
+	out := slices.Clone(x.Shape)
+	list, known := c.in(3).Ints()
+	if !c.has(3) {
+		known, list = true, make([]int64, x.Rank())
+		for i := range list {
+			list[i] = int64(i)
 		}
-		c.outType(0, x.DType)
+	}
+	if !known || len(pads) != 2*len(list) {
+		for i := range out {
+			out[i] = c.values.unknownDim()
+		}
+		c.out(0, x.DType, out)
 		return nil
 	}
-	out := make([]sym.Dim, x.Rank())
-	for i := range out {
-		out[i] = sym.Add(x.Shape[i], sym.Add(pads[i], pads[i+x.Rank()]))
+	for i, a := range list {
+		k, err := axis(a, x.Rank())
+		if err != nil {
+			return err
+		}
+		out[k] = sym.Add(out[k], sym.Add(pads[i], pads[i+len(list)]))
 	}
 	c.out(0, x.DType, out)
 	return nil
@@ -626,36 +638,29 @@ func topK(c *call) error {
 	return nil
 }
 
-// einsum handles equations without an ellipsis.
+// einsum names the extent of each axis of its result.
 func einsum(c *call) error {
-	eq := strings.ReplaceAll(c.node.Str("equation", ""), " ", "")
-	left, right, explicit := strings.Cut(eq, "->")
-	terms := strings.Split(left, ",")
-	if !explicit || strings.Contains(eq, ".") || len(terms) != len(c.node.Inputs) {
-		c.outType(0, c.in(0).DType)
-		return nil
-	}
-	extent := map[rune]sym.Dim{}
-	for i, term := range terms {
+	n := len(c.node.Inputs)
+	ranks, shapes := make([]int, n), make([][]sym.Dim, n)
+	for i := range n {
 		x := c.in(i)
 		if !x.Ranked {
 			c.outType(0, c.in(0).DType)
 			return nil
 		}
-		if len(term) != x.Rank() {
-			return fmt.Errorf("term %q for a tensor of rank %d", term, x.Rank())
-		}
-		for k, letter := range term {
-			extent[letter] = x.Shape[k]
-		}
+		ranks[i], shapes[i] = x.Rank(), x.Shape
+	}
+	e, err := ParseEquation(c.node.Str("equation", ""), ranks)
+	if err != nil {
+		return err
+	}
+	extents, err := e.Extents(shapes)
+	if err != nil {
+		return err
 	}
 	out := []sym.Dim{}
-	for _, letter := range right {
-		d, ok := extent[letter]
-		if !ok {
-			return fmt.Errorf("equation %q", eq)
-		}
-		out = append(out, d)
+	for _, letter := range e.Out {
+		out = append(out, extents[letter])
 	}
 	c.out(0, c.in(0).DType, out)
 	return nil
