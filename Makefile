@@ -17,7 +17,7 @@ export PYTHON_TS PYTHON_DYN
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help library build demo test unit race lint slow-test fuzz bench golden clean
+.PHONY: help library build demo test unit race lint slow-test fuzz bench golden export-matrix clean
 
 help: ## list the targets and their settings
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -65,6 +65,13 @@ bench: library ## benchmarks matching BENCH (.), COUNT (6) times each, into out/
 golden: ## regenerate the fixtures with PYTHON, or PYTHON_TS and PYTHON_DYN (testdata/gen/README.md)
 	@found=; for script in $$(find . -name golden.sh -path '*testdata*' | sort); do found=1; echo "== $$script"; bash "$$script" || exit 1; done; \
 	if [ -z "$$found" ]; then echo "no golden.sh beside any testdata"; exit 1; fi
+
+# What is in out/matrix stays as it is; FORCE=1 exports it again. Without a Python only what is there is run.
+export-matrix: library ## run Ghostwriter on many architectures and exporters, exported by PYTHON_TS and PYTHON_DYN into out/matrix
+	@export OUT=$(CURDIR)/out/matrix TRANSFORMERS_VERBOSITY=error TRANSFORMERS_OFFLINE=1 HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTECODE=1; \
+	if [ -n "$(PYTHON_TS)" ]; then $(PYTHON_TS) testdata/gen/matrix.py --python ts || exit 1; fi; \
+	if [ -n "$(PYTHON_DYN)" ]; then $(PYTHON_DYN) testdata/gen/matrix.py --python dyn || exit 1; fi
+	$(GO) run ./tools/exportmatrix --write out/matrix
 
 clean: ## remove bin/ and out/; the cached library stays
 	rm -rf bin out

@@ -1,0 +1,42 @@
+"""PyTorch's loss and gradient norm of every record: one at a time, in double precision."""
+
+import json
+
+import torch
+
+from losses import example_loss
+from matrix_batch import draw
+from matrix_families import ARCHITECTURES
+from matrix_store import OUT, write
+
+_FORMULA = {"seq2seq": "masked-lm"}  # the same, on a decoder
+
+
+def golden(name, half=False):
+    """{"loss", "norm"} of the architecture, kept in a file; half: its weights rounded to half precision first."""
+    path = OUT / ".golden" / f"{name}{'-fp16' if half else ''}.json"
+    if not path.exists():
+        write(path, compute(name, half))
+    return json.loads(path.read_text())
+
+
+def compute(name, half):
+    architecture = ARCHITECTURES[name]
+    model = architecture.build()
+    model = (model.half() if half else model).double()
+    inputs, labels = draw(name, architecture)
+    parameters = [*model.parameters(), *(model.get_buffer(b).requires_grad_() for b in architecture.buffers)]
+    values = {"loss": [], "norm": []}
+    for i in range(len(labels)):
+        row = {k: torch.from_numpy(v[i : i + 1]) for k, v in inputs.items()}
+        row = {k: v.double() if v.is_floating_point() else v for k, v in row.items()}
+        loss = score(architecture.loss, model(**row).logits, labels[i : i + 1])
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        values["loss"].append(loss.item())
+        values["norm"].append(sum(g.square().sum().item() for g in gradients if g is not None) ** 0.5)
+    return values
+
+
+def score(loss, logits, labels):
+    """The loss of one record, from its logits [1, ...] and its NumPy labels [1, ...]."""
+    return example_loss(_FORMULA.get(loss, loss), logits, {"labels": torch.from_numpy(labels)})

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/runtime"
+)
+
+// writeBack steps along the summed gradient both ways, writes both models and
+// runs the written files: between them the summed loss must move by ⟨gradient,
+// difference of the written weights⟩. A tied copy that was not written, or was
+// written in the wrong layout, moves it otherwise. The weights are read back from
+// the files, for half precision rounds steps away.
+func (s *subject) writeBack(ctx context.Context, c *caseFile) error {
+	b, err := c.batch()
+	if err != nil {
+		return err
+	}
+	// No record is clipped, so that the sum is the gradient of the summed loss.
+	g, err := s.model.GradNorms(ctx, b, runtime.GradNormsOptions{Loss: s.loss, ClipNorm: 1e30, Clip: "auto", ClipGamma: 1e30, Sum: true})
+	if err != nil {
+		return fmt.Errorf("sum: %w", err)
+	}
+	distance, tolerance := 0.002, 0.02 // far enough for the loss to move above rounding, near enough for a straight line
+	if c.Half {
+		distance, tolerance = 0.005, 0.1
+	}
+	step := distance / math.Sqrt(dot(g.Sum, g.Sum))
+	dir, err := os.MkdirTemp("", "exportmatrix-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	w := &written{subject: s, batch: b, file: c, gradient: g.Sum, path: filepath.Join(dir, "model.onnx")}
+	up, high, err := w.after(ctx, step)
+	if err != nil {
+		return err
+	}
+	down, low, err := w.after(ctx, -step)
+	if err != nil {
+		return err
+	}
+	if !within(up-down, high-low, tolerance, 0) {
+		return fmt.Errorf("written back: the loss of the written file moves by %g, the gradient says %g", up-down, high-low)
+	}
+	return nil
+}
+
+// dot is the inner product of two sets of tensors.
+func dot(a, b map[string][]float32) float64 {
+	sum := 0.0
+	for name, v := range a {
+		for k, x := range v {
+			sum += float64(x) * float64(b[name][k])
+		}
+	}
+	return sum
+}
+
+// A written is a model file with changed weights.
+type written struct {
+	*subject
+	batch    *runtime.Batch
+	file     *caseFile
+	gradient map[string][]float32
+	path     string
+}
+
+// after writes the model with weights + step·gradient and returns the summed loss
+// of the written file and ⟨gradient, its weights⟩.
+func (w *written) after(ctx context.Context, step float64) (loss, along float64, err error) {
+	patch, err := w.patch(w.gradient, step)
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := w.model.File().WriteBack(w.path, patch); err != nil {
+		return 0, 0, fmt.Errorf("write back: %w", err)
+	}
+	m, err := runtime.Open(w.path, runtime.Options{Threads: 1, Output: w.file.Output})
+	if err != nil {
+		return 0, 0, fmt.Errorf("written file: %w", err)
+	}
+	defer m.Close()
+	if loss, err = forwardLoss(ctx, m, w.batch, w.file); err != nil {
+		return 0, 0, err
+	}
+	weights, err := readWeights(m, w.gradient)
+	if err != nil {
+		return 0, 0, err
+	}
+	return loss, dot(w.gradient, weights), nil
+}
+
+// readWeights reads the parameters that like names.
+func readWeights(m *runtime.Model, like map[string][]float32) (map[string][]float32, error) {
+	p, err := m.Prepared()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]float32{}
+	for name, v := range like {
+		init := p.Graph.Inits[name]
+		if init == nil || init.Len() != int64(len(v)) {
+			return nil, fmt.Errorf("the file holds no parameter %s of %d numbers", name, len(v))
+		}
+		out[name] = make([]float32, len(v))
+		if err := init.ReadFloat32(out[name]); err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// patch holds weights + step·gradient under every name that the file has for them.
+func (s *subject) patch(gradient map[string][]float32, step float64) (ir.Patch, error) {
+	weights, err := readWeights(s.model, gradient)
+	if err != nil {
+		return ir.Patch{}, err
+	}
+	p, err := s.model.Prepared()
+	if err != nil {
+		return ir.Patch{}, err
+	}
+	for name, g := range gradient {
+		for k, x := range g {
+			weights[name][k] += float32(step * float64(x))
+		}
+	}
+	patch := ir.Patch{Weights: weights}
+	for _, a := range p.Graph.Aliases {
+		v, ok := weights[a.Root]
+		if ok && a.Transposed {
+			v = transposed(v, p.Graph.Inits[a.Root].Dims)
+		}
+		if ok {
+			patch.Weights[a.Name] = v
+		}
+	}
+	return patch, nil
+}
+
+func transposed(v []float32, dims []int64) []float32 {
+	rows, columns := int(dims[0]), int(dims[1])
+	out := make([]float32, len(v))
+	for i := range rows {
+		for j := range columns {
+			out[j*rows+i] = v[i*columns+j]
+		}
+	}
+	return out
+}
