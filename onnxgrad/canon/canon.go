@@ -1,7 +1,7 @@
 // Package canon rewrites a model's graph into the one form that the gradient
 // rules know, without changing what it computes: opset 18 or newer, float32
-// throughout, parameters read directly, tied weights tied, patch convolutions
-// as products. One pass per file.
+// throughout, parameters read directly, tied weights tied, convolutions as
+// products. One pass per file.
 package canon
 
 import (
@@ -42,7 +42,7 @@ func Canonical(g *ir.Graph) (*Graph, error) {
 		run  func(*Graph) error
 	}{
 		{"repair", repair}, {"cache", emptyCache}, {"inline", inline}, {"identities", resolveIdentities}, {"upgrade", upgrade}, {"widen", widen},
-		{"evaluation mode", dropTrainingOps}, {"patch convolution", linearizePatches}, {"fused operators", defuse}, {"tie", tie},
+		{"evaluation mode", dropTrainingOps}, {"fused operators", defuse}, {"convolutions", linearizeConvolutions}, {"tie", tie},
 	}
 	for _, p := range passes {
 		if err := p.run(c); err != nil {

@@ -17,6 +17,7 @@ import (
 var expansions = map[string]func(*expander) error{
 	".Attention":                                     (*expander).attention23,
 	".RotaryEmbedding":                               (*expander).rotary23,
+	".Tile":                                          (*expander).tile,
 	"com.microsoft.Attention":                        (*expander).packedAttention,
 	"com.microsoft.MultiHeadAttention":               (*expander).multiHeadAttention,
 	"com.microsoft.GroupQueryAttention":              (*expander).groupQueryAttention,

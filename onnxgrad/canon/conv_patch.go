@@ -5,36 +5,11 @@ import (
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 )
 
-// linearizePatches turns a convolution whose kernel equals its stride, without
-// padding, dilation or groups (the patch embedding of a vision transformer),
-// into the linear map over patches that it is:
+// A patch is a convolution whose kernel equals its stride, without padding,
+// dilation or groups, on extents that are known (the patch embedding of a vision
+// transformer). No number is read twice, so that it needs no copies:
 //
 //	[B,C,H,W] → [B,C,h,kh,w,kw] → [B,h,w,C,kh,kw] → [B,h·w,C·kh·kw] · Wᵀ + b → [B,O,h,w]
-func linearizePatches(c *Graph) error {
-	found := false
-	for _, n := range c.Nodes {
-		found = found || n.Is("Conv")
-	}
-	if !found {
-		return nil
-	}
-	values, err := c.values()
-	if err != nil {
-		return err
-	}
-	var out []*ir.Node
-	for _, n := range c.Nodes {
-		if p, ok := patchOf(n, c, values.Of(n.Input(0))); ok {
-			out = append(out, p.nodes(c, n)...)
-		} else {
-			out = append(out, n)
-		}
-	}
-	c.Nodes = out
-	return nil
-}
-
-// A patch is a convolution with kernel = stride.
 type patch struct {
 	outputs, channels int64
 	kernel, grid      []int64
