@@ -20,6 +20,7 @@ const (
 	Scale     Kind = "scale"     // multiplied with activations elementwise, a norm's γ
 	Shift     Kind = "shift"     // a norm's β
 	Token     Kind = "token"     // joined to activations: a class or mask token
+	Other     Kind = "other"     // meets activations in another operator
 )
 
 // A ParameterUse is one node that reads a parameter.
@@ -64,7 +65,7 @@ func findParameters(g *ir.Graph, values *infer.Values, proof *separate.Proof) ([
 	}
 	f.lookAhead()
 	for again := true; again; {
-		f.activation, f.views = map[string]bool{}, map[string]map[string]bool{}
+		f.activation, f.views, f.worked = map[string]bool{}, map[string]map[string]bool{}, map[string]bool{}
 		f.trace()
 		again = f.dropFalseScales()
 	}
@@ -99,8 +100,11 @@ type finder struct {
 	// activation marks values computed from a record's tokens or features
 	// through a trained table or product.
 	activation map[string]bool
-	// views lists, by value, the initializers that the value only rearranges.
-	views map[string]map[string]bool
+	// views lists, by value that depends on initializers alone, which they are;
+	// worked marks those that do more than rearrange them or change them by
+	// constants.
+	views  map[string]map[string]bool
+	worked map[string]bool
 	// scalesOnly marks values that are only ever multiplied with activations:
 	// the cosines and sines of rotary positions. scaledWith lists the factors.
 	scalesOnly map[string]bool
@@ -133,9 +137,9 @@ func (f *finder) trace() {
 			}
 			continue
 		}
-		if roots := f.viewOf(n); roots != nil {
+		if roots, worked := f.viewOf(n); roots != nil {
 			for _, o := range n.Outputs {
-				f.views[o] = roots
+				f.views[o], f.worked[o] = roots, worked
 			}
 		}
 	}
@@ -201,33 +205,6 @@ func (f *finder) dropFalseScales() bool {
 	return dropped
 }
 
-// viewOf returns the initializers that n's result rearranges: structural
-// operators of views, and arithmetic of a view with constants of the graph.
-func (f *finder) viewOf(n *ir.Node) map[string]bool {
-	if n.Domain != "" {
-		return nil
-	}
-	arithmetic := n.Op == "Add" || n.Op == "Mul" || n.Op == "Sub" || n.Op == "Div"
-	if !structural[n.Op] && !arithmetic {
-		return nil
-	}
-	roots := map[string]bool{}
-	for _, in := range n.Inputs {
-		switch view := f.views[in]; {
-		case view != nil:
-			for r := range view {
-				roots[r] = true
-			}
-		case arithmetic && !f.graph.Lifted[in] && f.values.Of(in).Rank() != 0:
-			return nil
-		}
-	}
-	if len(roots) == 0 {
-		return nil
-	}
-	return roots
-}
-
 // uses lists where a parameter meets activations; with none, why says what it
 // is instead.
 func (f *finder) uses(name string) (uses []ParameterUse, why string) {
@@ -238,6 +215,9 @@ func (f *finder) uses(name string) (uses []ParameterUse, why string) {
 				continue
 			}
 			kind, reason := f.kind(n, i, name)
+			if kind != "" && f.worked[in] {
+				kind = f.role(name)
+			}
 			if kind != "" {
 				uses = append(uses, ParameterUse{n.Name, n.Op, kind})
 			} else if reason != "" {
@@ -249,135 +229,6 @@ func (f *finder) uses(name string) (uses []ParameterUse, why string) {
 		why = "is used by nothing"
 	}
 	return uses, why
-}
-
-// kind says what operand i of n, a view of the initializer root, is there.
-func (f *finder) kind(n *ir.Node, i int, root string) (Kind, string) {
-	rule, ok := kinds[n.Op]
-	if !ok || n.Domain != "" && n.Domain != "com.microsoft" {
-		return "", ""
-	}
-	return rule(f, n, i, root)
-}
-
-// kinds by operator.
-var kinds = map[string]func(f *finder, n *ir.Node, i int, root string) (Kind, string){
-	"MatMul":      func(f *finder, n *ir.Node, i int, _ string) (Kind, string) { return f.product(n, i) },
-	"FusedMatMul": func(f *finder, n *ir.Node, i int, _ string) (Kind, string) { return f.product(n, i) },
-	"Gemm": func(f *finder, n *ir.Node, i int, _ string) (Kind, string) {
-		if i == 2 {
-			return Bias, ""
-		}
-		return f.product(n, i)
-	},
-	"Conv": func(_ *finder, _ *ir.Node, i int, _ string) (Kind, string) {
-		return [...]Kind{"", Linear, Bias}[i], ""
-	},
-	"Gather": func(f *finder, n *ir.Node, i int, _ string) (Kind, string) {
-		switch {
-		case i == 0 && f.isTable(n):
-			return Embedding, ""
-		case i == 0 && f.scalesOnly[n.Output(0)]:
-			return "", "a table of rotary positions"
-		}
-		return "", ""
-	},
-	"LayerNormalization": normOperand, "RMSNormalization": normOperand, "SimplifiedLayerNormalization": normOperand,
-	"Add": addend, "Sum": addend, "Sub": addend,
-	"Mul": factor, "PRelu": factor,
-	"BiasGelu": addend, "FastGelu": addend,
-	"Concat": func(f *finder, n *ir.Node, _ int, _ string) (Kind, string) {
-		if f.activation[n.Output(0)] {
-			return Token, ""
-		}
-		return "", ""
-	},
-	"Where": func(f *finder, n *ir.Node, i int, root string) (Kind, string) {
-		if f.graph.Inits[root].Len() > 1 && i > 0 && f.activation[n.Input(3-i)] && !f.towardsSoftmax[n.Output(0)] {
-			return Token, ""
-		}
-		return "", "a fill value"
-	},
-}
-
-func (f *finder) product(n *ir.Node, i int) (Kind, string) {
-	if i < 2 && f.activation[n.Input(1-i)] {
-		return Linear, ""
-	}
-	return "", ""
-}
-
-func normOperand(f *finder, n *ir.Node, i int, _ string) (Kind, string) {
-	if !f.activation[n.Input(0)] {
-		return "", ""
-	}
-	return [...]Kind{"", Scale, Shift}[min(i, 2)], ""
-}
-
-// addend: a bias or table added to activations, but not a mask added to
-// attention scores and not a lifted number such as an epsilon.
-func addend(f *finder, n *ir.Node, i int, root string) (Kind, string) {
-	if !f.activation[n.Output(0)] || f.activation[n.Input(i)] {
-		return "", ""
-	}
-	switch {
-	case f.graph.Inits[root].Len() == 1:
-		if f.followsProduct(n, i) {
-			return Bias, ""
-		}
-		return "", "a lifted number"
-	case f.isMask(n, i):
-		return "", "a mask added to attention scores"
-	case n.Op == "Sub" && i == 0:
-		return Shift, ""
-	case n.Op == "Add" && f.followsScale(n, i):
-		return Shift, ""
-	}
-	return Bias, ""
-}
-
-// factor: a vector multiplied with activations, but not a mask and not a lifted
-// number.
-func factor(f *finder, n *ir.Node, i int, root string) (Kind, string) {
-	switch {
-	case !f.activation[n.Output(0)] || f.activation[n.Input(i)]:
-		return "", ""
-	case f.graph.Inits[root].Len() == 1 && n.Op != "PRelu":
-		return "", "a lifted number"
-	case f.isMask(n, i):
-		return "", "a mask multiplied with attention scores"
-	}
-	return Scale, ""
-}
-
-// isMask reports a table over two axes whose result goes to a softmax.
-func (f *finder) isMask(n *ir.Node, i int) bool {
-	wide := 0
-	for _, d := range f.values.Of(n.Input(i)).Shape {
-		if !d.Is(1) {
-			wide++
-		}
-	}
-	return wide >= 2 && f.towardsSoftmax[n.Output(0)]
-}
-
-// followsProduct reports that n adds to the direct result of a product.
-func (f *finder) followsProduct(n *ir.Node, i int) bool {
-	if n.Op != "Add" {
-		return false
-	}
-	p := f.ix.Producer[n.Input(1-i)]
-	return p != nil && (p.Op == "MatMul" || p.Op == "Gemm" || p.Op == "Conv")
-}
-
-// followsScale reports that n adds to the direct result of a scaling by a
-// parameter: the β of a normalisation written out.
-func (f *finder) followsScale(n *ir.Node, i int) bool {
-	p := f.ix.Producer[n.Input(1-i)]
-	if p == nil || !p.Is("Mul") {
-		return false
-	}
-	return slices.ContainsFunc(p.Inputs, func(in string) bool { return f.views[in] != nil && f.values.Of(in).Rank() == 1 })
 }
 
 // NoParameter is the error for a name that is not among the parameters.
