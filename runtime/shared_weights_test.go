@@ -91,6 +91,12 @@ func randomModel(t *testing.T, rng *rand.Rand, depth int) *Model {
 		layers[rng.IntN(len(layers))](b, fmt.Sprintf("h%d", i), fmt.Sprintf("h%d", i+1), rng)
 	}
 	b.Node(fmt.Sprintf("logits = MatMul(h%d,table_t)", depth))
+	return modelOf(t, b)
+}
+
+// modelOf opens a graph as if it had been read from a file.
+func modelOf(t *testing.T, b *irtest.Builder) *Model {
+	t.Helper()
 	g := b.Graph()
 	g.Prune()
 	data, err := g.Marshal()

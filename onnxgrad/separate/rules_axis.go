@@ -182,6 +182,10 @@ func reshape(c *step) []Label {
 		if !sym.Equal(sym.Product(y.Shape[:j]...), before) {
 			continue
 		}
+		if sym.Equal(y.Shape[j], x.Shape[l.Axis]) { // then what is behind it is of equal size too, or the runtime refuses
+			l.Axis = j
+			return one(l)
+		}
 		block, ok := sym.DivExact(run, sym.Product(y.Shape[j+1:]...))
 		if ok && sym.Equal(y.Shape[j], sym.Mul(c.proof.Size, block)) {
 			l.Axis, l.Block = j, block

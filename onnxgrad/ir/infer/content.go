@@ -23,7 +23,12 @@ var contentRules = map[string]func(*call) []sym.Dim{
 	"Mod": binary(sym.Mod), "Div": divContent,
 	"Gather": gatherContent, "Slice": sliceContent, "Concat": concatContent, "Expand": expandContent,
 	"ConstantOfShape": fillContent, "ReduceProd": reduceContent(sym.Const(1), sym.Mul), "ReduceSum": reduceContent(sym.Const(0), sym.Add),
-	"Equal": equalContent, "Where": whereContent, "Range": rangeContent,
+	"Equal": equalContent, "Not": notContent,
+	"Less": orderContent(false, false), "LessOrEqual": orderContent(true, false),
+	"Greater": orderContent(false, true), "GreaterOrEqual": orderContent(true, true),
+	"And": logicContent(func(a, b bool) bool { return a && b }), "Or": logicContent(func(a, b bool) bool { return a || b }),
+	"Xor":   logicContent(func(a, b bool) bool { return a != b }),
+	"Where": whereContent, "Range": rangeContent,
 }
 
 func ranked(x Info, f func(Info) []sym.Dim) []sym.Dim {
@@ -242,11 +247,90 @@ func equalContent(c *call) []sym.Dim {
 	return out
 }
 
-// extent reports that d is a product of dimensions, never negative.
+// extent reports that d is made of dimensions in a way that can't be negative.
 func extent(d sym.Dim) bool {
-	_, isSymbol := d.Symbol()
-	c, isConst := d.Const()
-	return isSymbol || isConst && c >= 0
+	for _, t := range d.Terms() {
+		if t.Coef < 0 || slices.ContainsFunc(t.Symbols, mayBeNegative) {
+			return false
+		}
+	}
+	return true
+}
+
+// mayBeNegative: a dimension is never negative, nor is what integer division,
+// minimum and the like make of numbers that are not.
+func mayBeNegative(s *sym.Symbol) bool {
+	return slices.ContainsFunc(s.Args, func(d sym.Dim) bool { return !extent(d) })
+}
+
+// logicContent computes with truth values that are known.
+func logicContent(f func(a, b bool) bool) func(*call) []sym.Dim {
+	return func(c *call) []sym.Dim {
+		a, b := pair(c)
+		x, okx := Info{Content: a}.Ints()
+		y, oky := Info{Content: b}.Ints()
+		if !okx || !oky {
+			return nil
+		}
+		out := make([]int64, len(x))
+		for i := range x {
+			if f(x[i] != 0, y[i] != 0) {
+				out[i] = 1
+			}
+		}
+		return constants(out)
+	}
+}
+
+func notContent(c *call) []sym.Dim {
+	in, ok := c.in(0).Ints()
+	if !ok {
+		return nil
+	}
+	out := make([]int64, len(in))
+	for i, n := range in {
+		if n == 0 {
+			out[i] = 1
+		}
+	}
+	return constants(out)
+}
+
+// orderContent compares numbers whose difference is known, or is an extent plus
+// something.
+func orderContent(orEqual, flip bool) func(*call) []sym.Dim {
+	return func(c *call) []sym.Dim {
+		a, b := pair(c) // decides a < b, or a ≤ b
+		if a == nil {
+			return nil
+		}
+		if flip {
+			a, b = b, a
+		}
+		out := make([]sym.Dim, len(a))
+		for i := range a {
+			gap := sym.Sub(b[i], a[i])
+			n, known := gap.Const()
+			switch {
+			case known:
+				out[i] = truth(n > 0 || orEqual && n == 0)
+			case extent(sym.Sub(gap, sym.Const(1))), orEqual && extent(gap):
+				out[i] = truth(true)
+			case extent(sym.Mul(gap, sym.Const(-1))) && !orEqual, extent(sym.Sub(sym.Const(-1), gap)):
+				out[i] = truth(false)
+			default:
+				return nil
+			}
+		}
+		return out
+	}
+}
+
+func truth(b bool) sym.Dim {
+	if b {
+		return sym.Const(1)
+	}
+	return sym.Const(0)
 }
 
 func whereContent(c *call) []sym.Dim {

@@ -61,10 +61,17 @@ func (i Info) String() string {
 type Values struct {
 	byName map[string]Info
 	fresh  int
+	facts  []fact
 }
 
 // Of returns what is known of a value.
-func (v *Values) Of(name string) Info { return v.byName[name] }
+func (v *Values) Of(name string) Info {
+	info := v.byName[name]
+	for _, f := range v.facts {
+		info.Shape, info.Content = f.apply(info.Shape), f.apply(info.Content)
+	}
+	return info
+}
 
 // Set records what is known of a value.
 func (v *Values) Set(name string, info Info) { v.byName[name] = info }

@@ -38,6 +38,9 @@ func table() map[string]func(*call) error {
 		"ReverseSequence", "BitwiseNot", "Shrink"} {
 		t["."+op] = sameAsFirst
 	}
+	for op, rule := range fusedRules {
+		t[op] = rule
+	}
 	for _, op := range []string{"Gelu", "FastGelu", "BiasGelu", "QuickGelu"} {
 		t["com.microsoft."+op] = sameAsFirst
 	}
@@ -95,6 +98,7 @@ func elementwise(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.values.learn(out, shapes...)
 	c.out(0, c.in(0).DType, out)
 	return nil
 }

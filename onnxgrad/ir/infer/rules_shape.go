@@ -94,7 +94,11 @@ func reshape(c *call) error {
 		n, isConst := d.Const()
 		switch {
 		case isConst && n == 0 && c.node.Int("allowzero", 0) == 0:
-			if !x.Ranked || i >= x.Rank() {
+			if !x.Ranked { // the result of an operator that is not expanded yet
+				out[i] = c.values.unknownDim()
+				continue
+			}
+			if i >= x.Rank() {
 				return fmt.Errorf("reshape copies dimension %d of a tensor of shape %v", i, x.Shape)
 			}
 			out[i] = x.Shape[i]
@@ -368,18 +372,23 @@ func (c *call) sliceExtent(d sym.Dim, s sliceAxis) sym.Dim {
 			return d // the whole axis, reversed
 		}
 	}
-	if s.step != 1 {
-		return c.values.unknownDim()
-	}
 	start, okStart := c.bound(s.start, d)
 	end, okEnd := c.bound(s.end, d)
-	if !okStart || !okEnd {
+	if s.step < 1 || !okStart || !okEnd {
 		return c.values.unknownDim()
+	}
+	from, a := s.start.Const()
+	to, b := s.end.Const()
+	if a && b && from >= 0 && (to < 0 || to >= math.MaxInt32) {
+		start = s.start // assumes that the axis is at least that long, as bound does
+	}
+	if s.step > 1 {
+		return ceilDiv(sym.Sub(end, start), s.step)
 	}
 	return sym.Sub(end, start)
 }
 
-// bound resolves one end of a slice of step 1 along an axis of extent d.
+// bound resolves one end of a slice that goes forward along an axis of extent d.
 func (c *call) bound(b, d sym.Dim) (sym.Dim, bool) {
 	n, isConst := b.Const()
 	switch {
@@ -443,7 +452,29 @@ func split(c *call) error {
 		out[k] = sizes[i]
 		c.out(i, x.DType, out)
 	}
+	c.splitContent(x, sizes)
 	return nil
+}
+
+// splitContent hands a short vector's elements to its parts: transformer
+// optimizers take shapes apart with Split.
+func (c *call) splitContent(x Info, sizes []sym.Dim) {
+	if x.Content == nil || x.Rank() != 1 {
+		return
+	}
+	rest := x.Content
+	for i, o := range c.node.Outputs {
+		n, known := sizes[i].Const()
+		if !known || n < 0 || n > int64(len(rest)) {
+			return
+		}
+		if o != "" {
+			part := c.values.Of(o)
+			part.Content = nonNil(rest[:n:n])
+			c.values.Set(o, part)
+		}
+		rest = rest[n:]
+	}
 }
 
 func (c *call) splitSizes(d sym.Dim) ([]sym.Dim, error) {

@@ -141,8 +141,8 @@ func (s *Symbol) eval(env map[string]int64) (int64, bool) {
 // opaque symbol: it may be either. ok is false only for two different
 // constants, neither 1.
 //
-// A minimum of a and a constant other than 1 counts as a: the graph only runs
-// where they are equal, or where both are 1.
+// A minimum of a and a constant of 2 or more counts as a: the graph only runs
+// where they are equal.
 func Broadcast(a, b Dim) (d Dim, ok bool) {
 	switch {
 	case Equal(a, b), b.Is(1):
@@ -171,7 +171,8 @@ func Broadcast(a, b Dim) (d Dim, ok bool) {
 // wherever the graph runs at all.
 func SameOrFails(a, b Dim) bool { return Equal(a, b) || minOf(a, b) || minOf(b, a) }
 
-// minOf reports that m = min(c, d) for a constant c other than 1.
+// minOf reports that m = min(c, d) for a constant c of 2 or more: then m = 1 only
+// where d = 1.
 func minOf(m, d Dim) bool {
 	s, ok := m.Symbol()
 	if !ok || s.Op != "min" {
@@ -179,9 +180,50 @@ func minOf(m, d Dim) bool {
 	}
 	for i, op := range s.Args {
 		c, isConst := s.Args[1-i].Const()
-		if Equal(op, d) && isConst && c != 1 {
+		if Equal(op, d) && isConst && c >= 2 {
 			return true
 		}
 	}
 	return false
+}
+
+// operations rebuild an opaque symbol from new operands.
+var operations = map[string]func(args []Dim) Dim{
+	"add":      func(a []Dim) Dim { return Add(a[0], a[1]) },
+	"mul":      func(a []Dim) Dim { return Mul(a[0], a[1]) },
+	"floordiv": func(a []Dim) Dim { return FloorDiv(a[0], a[1]) },
+	"min":      func(a []Dim) Dim { return Min(a[0], a[1]) },
+	"max":      func(a []Dim) Dim { return Max(a[0], a[1]) },
+}
+
+// Replace returns d with the symbol of that name replaced by another dimension,
+// inside the operands of opaque symbols too.
+func (d Dim) Replace(name string, by Dim) Dim {
+	if !d.Contains(name) {
+		return d
+	}
+	sum := Dim{}
+	for _, t := range d.terms {
+		product := Const(t.coef)
+		for _, s := range t.vars {
+			product = Mul(product, s.replace(name, by))
+		}
+		sum = Add(sum, product)
+	}
+	return sum
+}
+
+func (s *Symbol) replace(name string, by Dim) Dim {
+	if s.Name == name {
+		return by
+	}
+	rebuild := operations[s.Op]
+	if rebuild == nil {
+		return ofSymbol(s)
+	}
+	args := make([]Dim, len(s.Args))
+	for i, a := range s.Args {
+		args[i] = a.Replace(name, by)
+	}
+	return rebuild(args)
 }
