@@ -13,7 +13,7 @@ _TOLERANCE = {False: 1e-4, True: 2e-2}  # of the relative difference; half preci
 def complete():
     """Adds to every case that lacks them "golden" and "forward": "" for a good forward pass, else what is wrong with it."""
     for place, case in cases():
-        if "error" in case or "forward" in case:
+        if "error" in case or "forward" in case and "numbers" in case["golden"]:
             continue
         case["golden"] = golden(case["arch"], case["half"])
         update(place, golden=case["golden"], forward=_forward(place, case))

@@ -13,7 +13,7 @@ _FORMULA = {"seq2seq": "masked-lm"}  # the same, on a decoder
 
 
 def golden(name, half=False):
-    """{"loss", "norm"} of the architecture, kept in a file; half: its weights rounded to half precision first."""
+    """{"loss", "norm", "numbers" trained} of the architecture, kept in a file; half: its weights rounded to half precision first."""
     path = OUT / ".golden" / f"{name}{'-fp16' if half else ''}.json"
     if not path.exists():
         write(path, compute(name, half))
@@ -26,13 +26,14 @@ def compute(name, half):
     model = (model.half() if half else model).double()
     inputs, labels = draw(name, architecture)
     parameters = [*model.parameters(), *(model.get_buffer(b).requires_grad_() for b in architecture.buffers)]
-    values = {"loss": [], "norm": []}
+    values = {"loss": [], "norm": [], "numbers": 0}
     for i in range(len(labels)):
         row = {k: torch.from_numpy(v[i : i + 1]) for k, v in inputs.items()}
         row = {k: v.double() if v.is_floating_point() else v for k, v in row.items()}
         loss = score(architecture.loss, model(**row).logits, labels[i : i + 1])
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         values["loss"].append(loss.item())
+        values["numbers"] = sum(g.numel() for g in gradients if g is not None)
         values["norm"].append(sum(g.square().sum().item() for g in gradients if g is not None) ** 0.5)
     return values
 

@@ -19,7 +19,14 @@ type caseFile struct {
 	Loss, Output                   string
 	Half                           bool
 	Batch                          json.RawMessage
-	Golden                         struct{ Loss, Norm []float64 }
+	Golden                         golden
+}
+
+// A golden is what PyTorch gives: losses and norms by record, and how many numbers
+// have a gradient.
+type golden struct {
+	Loss, Norm []float64
+	Numbers    int64
 }
 
 // list names the folders of dir that hold a case and match one of the patterns.

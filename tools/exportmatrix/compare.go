@@ -56,20 +56,31 @@ func worstParameter(ghost, loop *runtime.GradNorms, i int) string {
 	return fmt.Sprintf(", most in %s (%g, %g)", worst, ghost.Norms[worst][i], loop.Norms[worst][i])
 }
 
-// compareGolden compares losses and norms with PyTorch's.
-func compareGolden(ghost *runtime.GradNorms, c *caseFile) error {
+// tolerance is that of a comparison with PyTorch.
+func (c *caseFile) tolerance() float64 {
+	if c.Half {
+		return toGoldenHalf
+	}
+	return toGolden
+}
+
+// compareLosses compares losses with PyTorch's.
+func compareLosses(ghost *runtime.GradNorms, c *caseFile) error {
 	if len(ghost.Loss) != len(c.Golden.Loss) {
 		return fmt.Errorf("%d losses, PyTorch has %d", len(ghost.Loss), len(c.Golden.Loss))
 	}
-	tolerance := toGolden
-	if c.Half {
-		tolerance = toGoldenHalf
-	}
 	for i := range ghost.Loss {
-		if !within(ghost.Loss[i], c.Golden.Loss[i], tolerance, 0) {
+		if !within(ghost.Loss[i], c.Golden.Loss[i], c.tolerance(), 0) {
 			return fmt.Errorf("record %d: loss %g, PyTorch %g", i, ghost.Loss[i], c.Golden.Loss[i])
 		}
-		if !within(ghost.Norm[i], c.Golden.Norm[i], tolerance, 0) {
+	}
+	return nil
+}
+
+// compareGolden compares norms with PyTorch's.
+func compareGolden(ghost *runtime.GradNorms, c *caseFile) error {
+	for i := range ghost.Norm {
+		if !within(ghost.Norm[i], c.Golden.Norm[i], c.tolerance(), 0) {
 			return fmt.Errorf("record %d: norm %g, PyTorch %g (%+.3g %%), %d parameters", i, ghost.Norm[i], c.Golden.Norm[i],
 				100*(ghost.Norm[i]/c.Golden.Norm[i]-1), len(ghost.Norms))
 		}

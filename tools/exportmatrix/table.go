@@ -8,7 +8,7 @@ import (
 )
 
 // short is how the grid writes a verdict.
-var short = map[string]string{pass: "pass", refused: "refused", wrong: "WRONG", failed: "-"}
+var short = map[string]string{pass: "pass", noted: "pass*", refused: "refused", wrong: "WRONG", failed: "-"}
 
 // printTable prints the grid, what stands behind everything that did not pass,
 // and the totals.
@@ -18,7 +18,7 @@ func printTable(out io.Writer, rows []row) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, v := range []string{wrong, refused, failed} {
+	for _, v := range []string{wrong, refused, noted, failed} {
 		fmt.Fprintln(out)
 		for _, r := range rows {
 			if r.Verdict == v {
@@ -27,7 +27,7 @@ func printTable(out io.Writer, rows []row) error {
 		}
 	}
 	n := totals(rows)
-	_, err := fmt.Fprintf(out, "\n%d pass, %d refused, %d wrong, %d not exported\n", n[pass], n[refused], n[wrong], n[failed])
+	_, err := fmt.Fprintf(out, "\n%d pass, %d of them with a note, %d refused, %d wrong, %d not exported\n", n[pass]+n[noted], n[noted], n[refused], n[wrong], n[failed])
 	return err
 }
 
@@ -61,7 +61,7 @@ func printGrid(w io.Writer, rows []row) {
 
 // totals counts the verdicts.
 func totals(rows []row) map[string]int {
-	n := map[string]int{pass: 0, refused: 0, wrong: 0, failed: 0}
+	n := map[string]int{pass: 0, noted: 0, refused: 0, wrong: 0, failed: 0}
 	for _, r := range rows {
 		n[r.Verdict]++
 	}

@@ -86,7 +86,7 @@ func (w *written) after(ctx context.Context, step float64) (loss, along float64,
 		return 0, 0, fmt.Errorf("written file: %w", err)
 	}
 	defer m.Close()
-	if loss, err = forwardLoss(ctx, m, w.batch, w.file); err != nil {
+	if loss, err = w.lossOf(ctx, m); err != nil {
 		return 0, 0, err
 	}
 	weights, err := readWeights(m, w.gradient)
@@ -94,6 +94,24 @@ func (w *written) after(ctx context.Context, step float64) (loss, along float64,
 		return 0, 0, err
 	}
 	return loss, dot(w.gradient, weights), nil
+}
+
+// lossOf is the summed loss of the written file: by running the file, or, where the
+// exported one doesn't run either, by Ghostwriter's graph of it.
+func (w *written) lossOf(ctx context.Context, m *runtime.Model) (float64, error) {
+	if w.file.Forward == "" {
+		return forwardLoss(ctx, m, w.batch, w.file)
+	}
+	s := &subject{model: m, loss: w.loss}
+	g, err := s.gradNorms(ctx, w.batch, "ghost")
+	if err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for _, l := range g.Loss {
+		sum += l
+	}
+	return sum, nil
 }
 
 // readWeights reads the parameters that like names.
