@@ -85,6 +85,17 @@ func (s OptimizerSpec) validate() error {
 	return nil
 }
 
+// StateVectors is the number of state vectors that the optimizer keeps, d float32 each.
+func (s OptimizerSpec) StateVectors() int {
+	switch {
+	case s.withDefaults().Name != "sgd":
+		return 2
+	case s.Momentum != 0:
+		return 1
+	}
+	return 0
+}
+
 // Range is the half-open interval [Start, End) of coordinates.
 type Range struct{ Start, End int }
 

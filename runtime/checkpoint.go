@@ -2,12 +2,10 @@ package runtime
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,14 +62,14 @@ func (d outputDir) writeCheckpoint(c checkpoint, o *FinetuneOptions, weights *or
 func (c checkpoint) write(dir string, o *FinetuneOptions, weights *ort.Arena, optimizer dpadam.Optimizer, hook durable.Hook) error {
 	list := make([]safetensors.Tensor, 0, len(weights.Params()))
 	for _, p := range weights.Params() {
-		list = append(list, safetensors.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape, Data: floatBytes(weights.Slice(p.Name))})
+		list = append(list, safetensors.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape, Floats: weights.Slice(p.Name)})
 	}
 	if err := safetensors.WriteFile(filepath.Join(dir, "weights.safetensors"), list, nil, hook); err != nil {
 		return err
 	}
 	list = list[:0]
 	for _, s := range optimizer.State() {
-		list = append(list, safetensors.Tensor{Name: s.Name, DType: "F32", Shape: []int64{int64(len(s.Data))}, Data: floatBytes(s.Data)})
+		list = append(list, safetensors.Tensor{Name: s.Name, DType: "F32", Shape: []int64{int64(len(s.Data))}, Floats: s.Data})
 	}
 	steps := map[string]string{"step": strconv.FormatInt(optimizer.Step(), 10)}
 	if err := safetensors.WriteFile(filepath.Join(dir, "optimizer.safetensors"), list, steps, hook); err != nil {
@@ -166,34 +164,20 @@ func (c checkpoint) load(plan *dpadam.Plan, weights *ort.Arena, optimizer dpadam
 
 // readTensors fills exactly the named vectors from a file.
 func readTensors(path string, into map[string][]float32) error {
-	tensors, err := readTensorFile(path)
+	f, err := safetensors.Open(path)
 	if err != nil {
-		return err
+		return usage("checkpoint %s: %w", path, err)
 	}
-	for _, t := range tensors {
-		dst, ok := into[t.Name]
-		if !ok || t.DType != "F32" || len(t.Data) != 4*len(dst) {
-			return usage("%s: tensor %q does not belong to this model", path, t.Name)
+	defer f.Close()
+	for _, name := range f.Names() {
+		if _, ok := into[name]; !ok {
+			return usage("%s: tensor %q does not belong to this model", path, name)
 		}
-		for i := range dst {
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
-		}
-		delete(into, t.Name)
 	}
-	for name := range into {
-		return usage("%s: tensor %q is missing", path, name)
+	for name, dst := range into {
+		if err := f.ReadFloat32(name, dst); err != nil {
+			return usage("%s: %w", path, err)
+		}
 	}
 	return nil
-}
-
-func readTensorFile(path string) ([]safetensors.Tensor, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, usage("checkpoint: %w", err)
-	}
-	tensors, err := safetensors.Parse(data)
-	if err != nil {
-		return nil, usage("%s: %w", path, err)
-	}
-	return tensors, nil
 }

@@ -82,6 +82,9 @@ type finetune struct {
 	plan    *dpadam.Plan
 	ledger  *dpadam.Ledger
 
+	held    int64  // bytes beside the microbatch
+	restore func() // of the collector's limit
+
 	taken   int64 // optimizer steps of the present weights
 	total   int64 // steps this run will end with
 	metrics []metric
@@ -90,6 +93,9 @@ type finetune struct {
 
 func (f *finetune) close() error {
 	var errs []error
+	if f.restore != nil {
+		f.restore()
+	}
 	if f.ledger != nil {
 		errs = append(errs, f.ledger.Close())
 	}
@@ -189,9 +195,11 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 		}
 		spec = record.Plan().Spec()
 	}
+	f.held = heldBytes(f.program, f.options.optimizer(0))
 	if t.size, err = f.microbatch(spec.Microbatch); err != nil {
 		return err
 	}
+	f.restore = limitGarbage(f.held)
 	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
 		return err
 	}
@@ -227,11 +235,9 @@ func (f *finetune) microbatch(planned int) (int, error) {
 	case planned > 0:
 		return planned, nil
 	}
-	limit := int64(f.options.MaxMemory)
-	if limit == 0 {
-		if limit = availableMemory() / 2; limit == 0 {
-			limit = 2 << 30
-		}
+	limit, err := microbatchMemory(int64(f.options.MaxMemory), f.held)
+	if err != nil {
+		return 0, err
 	}
 	peak := func(n int) (sum int64) {
 		for _, s := range f.trainer.sets() {

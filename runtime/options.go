@@ -52,7 +52,7 @@ type FinetuneOptions struct {
 	MaxLength int      `yaml:"max-length,omitempty"`
 
 	Microbatch int    `yaml:"microbatch,omitempty"` // records of one run; default by memory
-	MaxMemory  Bytes  `yaml:"max-memory,omitempty"` // for the runs of a step; default half of what is free
+	MaxMemory  Bytes  `yaml:"max-memory,omitempty"` // of the whole run; default what is free, of which microbatches take half of what weights, sums and moments leave
 	TwoPass    bool   `yaml:"two-pass,omitempty"`   // norms first, sums second: half the memory
 	Device     string `yaml:"device,omitempty"`     // cpu
 	Threads    int    `yaml:"threads,omitempty"`
@@ -177,14 +177,7 @@ func (o *FinetuneOptions) plan(ctx context.Context, rows, dim int64, microbatch,
 			rate = r.rateOpen
 		}
 	}
-	switch o.Optimizer {
-	case "sgd":
-		c.Optimizer = dpadam.SGD(rate, o.Momentum)
-	case "adamw":
-		c.Optimizer = dpadam.AdamW(rate, o.WeightDecay)
-	default:
-		c.Optimizer = dpadam.Adam(rate)
-	}
+	c.Optimizer = o.optimizer(rate)
 	c.Schedule.Name = o.Schedule
 	if c.Schedule.Name == "" {
 		c.Schedule.Name = r.schedule
@@ -194,6 +187,17 @@ func (o *FinetuneOptions) plan(ctx context.Context, rows, dim int64, microbatch,
 		return nil, fmt.Errorf("the plan: %w", err)
 	}
 	return p, nil
+}
+
+// optimizer is what --optimizer and its settings name.
+func (o *FinetuneOptions) optimizer(rate float64) dpadam.OptimizerSpec {
+	switch o.Optimizer {
+	case "sgd":
+		return dpadam.SGD(rate, o.Momentum)
+	case "adamw":
+		return dpadam.AdamW(rate, o.WeightDecay)
+	}
+	return dpadam.Adam(rate)
 }
 
 // clipNorm is C; without privacy only used when it was given.

@@ -95,19 +95,35 @@ func (f *folder) stat(location string) (int64, error) {
 
 // read returns the tensor's bytes.
 func (e *external) read() ([]byte, error) {
+	buf := make([]byte, 0, e.length)
+	err := e.stream(1<<20, func(b []byte) error {
+		buf = append(buf, b...)
+		return nil
+	})
+	return buf, err
+}
+
+// stream hands the tensor's bytes to visit, at most chunk at a time.
+func (e *external) stream(chunk int, visit func([]byte) error) error {
 	root, err := os.OpenRoot(e.folder.dir)
 	if err != nil {
-		return nil, fmt.Errorf("external data: %w", err)
+		return fmt.Errorf("external data: %w", err)
 	}
 	defer root.Close()
 	file, err := root.Open(e.location)
 	if err != nil {
-		return nil, fmt.Errorf("external data %q: %w", e.location, err)
+		return fmt.Errorf("external data %q: %w", e.location, err)
 	}
 	defer file.Close()
-	buf := make([]byte, e.length)
-	if _, err := file.ReadAt(buf, e.offset); err != nil {
-		return nil, fmt.Errorf("external data %q: %d bytes at %d: %w", e.location, e.length, e.offset, err)
+	buf := make([]byte, min(int64(chunk), e.length))
+	for at := int64(0); at < e.length; at += int64(len(buf)) {
+		buf = buf[:min(int64(len(buf)), e.length-at)]
+		if _, err := file.ReadAt(buf, e.offset+at); err != nil {
+			return fmt.Errorf("external data %q: %d bytes at %d: %w", e.location, e.length, e.offset, err)
+		}
+		if err := visit(buf); err != nil {
+			return err
+		}
 	}
-	return buf, nil
+	return nil
 }

@@ -1,10 +1,6 @@
 package ir
 
-import (
-	"encoding/binary"
-	"fmt"
-	"math"
-)
+import "math"
 
 // HalfToFloat32 widens an IEEE 754 binary16 number; the result is exact.
 func HalfToFloat32(h uint16) float32 {
@@ -21,7 +17,7 @@ func HalfToFloat32(h uint16) float32 {
 }
 
 // Float32ToHalf rounds to the nearest binary16, ties to even. A finite number
-// beyond 65,504 becomes infinity; encodeFloats refuses that case.
+// beyond 65,504 becomes infinity; checkFloats refuses that case.
 func Float32ToHalf(f float32) uint16 {
 	bits := math.Float32bits(f)
 	sign := uint16(bits>>16) & 0x8000
@@ -46,42 +42,4 @@ func Float32ToBFloat16(f float32) uint16 {
 		return uint16(bits>>16) | 0x40
 	}
 	return uint16((bits + 0x7fff + (bits>>16)&1) >> 16)
-}
-
-// encodeFloats writes values as little-endian elements of type d. A finite
-// value that d can't hold is an error: written as infinity it would turn a
-// trained model into one that answers NaN.
-func encodeFloats(d DType, values []float32) ([]byte, error) {
-	le := binary.LittleEndian
-	var out []byte
-	switch d {
-	case Float32:
-		out = make([]byte, 0, 4*len(values))
-		for _, v := range values {
-			out = le.AppendUint32(out, math.Float32bits(v))
-		}
-	case Float64:
-		out = make([]byte, 0, 8*len(values))
-		for _, v := range values {
-			out = le.AppendUint64(out, math.Float64bits(float64(v)))
-		}
-	case Float16, BFloat16:
-		round := Float32ToHalf
-		back := HalfToFloat32
-		if d == BFloat16 {
-			round = Float32ToBFloat16
-			back = func(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
-		}
-		out = make([]byte, 0, 2*len(values))
-		for i, v := range values {
-			h := round(v)
-			if math.IsInf(float64(back(h)), 0) && !math.IsInf(float64(v), 0) {
-				return nil, fmt.Errorf("element %d = %g does not fit %v", i, v, d)
-			}
-			out = le.AppendUint16(out, h)
-		}
-	default:
-		return nil, fmt.Errorf("%w: can't write floating numbers as %v", ErrUnsupported, d)
-	}
-	return out, nil
 }

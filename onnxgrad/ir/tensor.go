@@ -261,31 +261,23 @@ func (t *Tensor) ReadFloat32(dst []float32) error {
 	if t.of != nil {
 		return t.of.ReadFloat32(dst)
 	}
+	f, err := formatOf(t.DType)
+	if err != nil {
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	if t.ext != nil {
+		return t.ext.stream(f.size*floatChunk, func(b []byte) error {
+			n := len(b) / f.size
+			decodeFloats(f, b, dst[:n])
+			dst = dst[n:]
+			return nil
+		})
+	}
 	b, err := t.Bytes()
 	if err != nil {
 		return err
 	}
-	le := binary.LittleEndian
-	switch t.DType {
-	case Float32:
-		for i := range dst {
-			dst[i] = math.Float32frombits(le.Uint32(b[4*i:]))
-		}
-	case Float64:
-		for i := range dst {
-			dst[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
-		}
-	case Float16:
-		for i := range dst {
-			dst[i] = HalfToFloat32(le.Uint16(b[2*i:]))
-		}
-	case BFloat16:
-		for i := range dst {
-			dst[i] = math.Float32frombits(uint32(le.Uint16(b[2*i:])) << 16)
-		}
-	default:
-		return fmt.Errorf("tensor %q holds %v, not floating numbers", t.Name, t.DType)
-	}
+	decodeFloats(f, b, dst)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package ir
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -44,32 +43,43 @@ func (m *Model) WriteBack(path string, p Patch) error {
 	if err := plan.writeData(filepath.Dir(path)); err != nil {
 		return err
 	}
-	data, err := plan.model()
+	model, err := plan.model()
 	if err != nil {
 		return err
 	}
-	return durable.WriteBytes(path, 0o644, data)
+	return durable.WriteFile(path, 0o644, model.writeTo)
 }
 
 // A writePlan sorts a patch by where its bytes go.
 type writePlan struct {
 	model0   *Model
-	inline   map[string][]byte              // new raw_data by initializer
-	outside  map[string][]region            // new bytes by external file
-	identity map[string]*onnxpb.TensorProto // new initializers by Identity output
-	nested   map[string]nestedPatch         // new bytes by the name of an initializer in a branch
+	inline   map[string]numbers     // new raw_data by initializer
+	outside  map[string][]region    // new bytes by external file
+	identity map[string]numbers     // new initializers by Identity output
+	nested   map[string]nestedPatch // new bytes by the name of an initializer in a branch
 	metadata map[string]string
 }
 
-type region struct {
-	offset int64
-	data   []byte
+// numbers are the values of a tensor, to be written as its element type.
+type numbers struct {
+	dtype  DType
+	dims   []int64
+	values []float32
 }
+
+// A region is where numbers lie in an external file.
+type region struct {
+	numbers
+	offset int64
+}
+
+// size in bytes.
+func (n numbers) size() int64 { return int64(floatFormats[n.dtype].size) * int64(len(n.values)) }
 
 func (m *Model) planWriteBack(p Patch) (*writePlan, error) {
 	plan := &writePlan{
-		model0: m, inline: map[string][]byte{}, outside: map[string][]region{},
-		identity: map[string]*onnxpb.TensorProto{}, nested: map[string]nestedPatch{}, metadata: p.Metadata,
+		model0: m, inline: map[string]numbers{}, outside: map[string][]region{},
+		identity: map[string]numbers{}, nested: map[string]nestedPatch{}, metadata: p.Metadata,
 	}
 	for name, values := range p.Weights {
 		t, at, err := m.target(name)
@@ -79,23 +89,21 @@ func (m *Model) planWriteBack(p Patch) (*writePlan, error) {
 		if int64(len(values)) != t.Len() {
 			return nil, fmt.Errorf("writing back %q: %d values for shape %v", name, len(values), t.Dims)
 		}
-		raw, err := encodeFloats(t.DType, values)
-		if err != nil {
+		if err := checkFloats(t.DType, values); err != nil {
 			return nil, fmt.Errorf("writing back %q: %w", name, err)
 		}
+		n := numbers{t.DType, t.Dims, values}
 		switch {
 		case at == inBranch && t.ext == nil:
-			old, err := t.Bytes()
-			if err != nil {
+			if plan.nested[name], err = nestedPatchOf(t, values); err != nil {
 				return nil, err
 			}
-			plan.nested[name] = nestedPatch{old: old, new: raw, tensor: t}
 		case at == behindIdentity:
-			plan.identity[name] = &onnxpb.TensorProto{Name: proto.String(name), DataType: proto.Int32(int32(t.DType)), Dims: t.Dims, RawData: raw}
+			plan.identity[name] = n
 		case t.ext != nil:
-			plan.outside[t.ext.location] = append(plan.outside[t.ext.location], region{t.ext.offset, raw})
+			plan.outside[t.ext.location] = append(plan.outside[t.ext.location], region{n, t.ext.offset})
 		default:
-			plan.inline[name] = raw
+			plan.inline[name] = n
 		}
 	}
 	for _, t := range m.graph.Inits { // files without a patch are carried along
@@ -139,7 +147,7 @@ func (plan *writePlan) writeData(dir string) error {
 		regions := plan.outside[location]
 		slices.SortFunc(regions, func(a, b region) int { return cmp.Compare(a.offset, b.offset) })
 		// Aliases that share their bytes in the file are patched once.
-		regions = slices.CompactFunc(regions, func(a, b region) bool { return a.offset == b.offset && bytes.Equal(a.data, b.data) })
+		regions = slices.CompactFunc(regions, func(a, b region) bool { return a.offset == b.offset && slices.Equal(a.values, b.values) })
 		dst := filepath.Join(dir, filepath.FromSlash(location))
 		if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
 			return fmt.Errorf("writing external data: %w", err)
@@ -174,10 +182,10 @@ func (f *folder) copyPatched(location string, regions []region, w io.Writer) err
 		if _, err := io.CopyN(w, src, r.offset-at); err != nil {
 			return err
 		}
-		if _, err := w.Write(r.data); err != nil {
+		if err := writeFloats(w, r.dtype, r.values); err != nil {
 			return err
 		}
-		at = r.offset + int64(len(r.data))
+		at = r.offset + r.size()
 		if _, err := src.Seek(at, io.SeekStart); err != nil {
 			return err
 		}
@@ -187,18 +195,20 @@ func (f *folder) copyPatched(location string, regions []region, w io.Writer) err
 }
 
 // model returns the patched model file.
-func (plan *writePlan) model() ([]byte, error) {
-	out := make([]byte, 0, len(plan.model0.data)+1024)
+func (plan *writePlan) model() (*rope, error) {
+	out := &rope{}
 	err := eachField(plan.model0.data, func(num protowire.Number, field, value []byte) error {
 		switch {
 		case num == modelGraph:
 			graph, err := plan.graph(value)
-			out = appendMessage(out, modelGraph, graph)
+			if err == nil {
+				out.addMessage(modelGraph, graph)
+			}
 			return err
 		case num == modelMetadata && plan.replacesMetadata(value):
 			return nil
 		}
-		out = append(out, field...)
+		out.add(field)
 		return nil
 	})
 	if err != nil {
@@ -209,9 +219,9 @@ func (plan *writePlan) model() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = appendMessage(out, modelMetadata, entry)
+		out.add(appendMessage(nil, modelMetadata, entry))
 	}
-	if len(out) > maxFileBytes {
+	if out.size > maxFileBytes {
 		return nil, errors.New("writing back: the model would exceed 2 GiB; convert it to external data first")
 	}
 	return out, nil
@@ -226,31 +236,36 @@ func (plan *writePlan) replacesMetadata(entry []byte) bool {
 	return ok
 }
 
-func (plan *writePlan) graph(msg []byte) ([]byte, error) {
-	out := make([]byte, 0, len(msg)+1024)
+func (plan *writePlan) graph(msg []byte) (*rope, error) {
+	out := &rope{}
 	err := eachField(msg, func(num protowire.Number, field, value []byte) error {
-		switch {
-		case num == graphInit:
+		switch num {
+		case graphInit:
 			tensor, changed, err := plan.tensor(value)
 			if changed {
-				field = appendMessage(nil, graphInit, tensor)
+				out.addMessage(graphInit, tensor)
+			} else {
+				out.add(field)
 			}
-			out = append(out, field...)
 			return err
-		case num == graphNode:
+		case graphNode:
 			node, keep, err := plan.node(value, field)
 			if keep {
-				out = append(out, node...)
+				out.add(node)
 			}
 			return err
 		}
-		out = append(out, field...)
+		out.add(field)
 		return nil
 	})
 	for _, name := range slices.Sorted(maps.Keys(plan.identity)) {
-		b, merr := proto.Marshal(plan.identity[name])
+		n := plan.identity[name]
+		head, merr := proto.Marshal(&onnxpb.TensorProto{Name: proto.String(name), DataType: proto.Int32(int32(n.dtype)), Dims: n.dims})
 		err = errors.Join(err, merr)
-		out = appendMessage(out, graphInit, b)
+		tensor := &rope{}
+		tensor.add(head)
+		tensor.addNumbers(tensorRaw, n)
+		out.addMessage(graphInit, tensor)
 	}
 	return out, err
 }
@@ -263,8 +278,10 @@ func (plan *writePlan) node(msg, field []byte) (out []byte, keep bool, err error
 		if err := proto.Unmarshal(msg, n); err != nil {
 			return nil, false, err
 		}
-		if len(n.GetOutput()) == 1 && plan.identity[n.GetOutput()[0]] != nil {
-			return nil, false, nil
+		if len(n.GetOutput()) == 1 {
+			if _, replaced := plan.identity[n.GetOutput()[0]]; replaced {
+				return nil, false, nil
+			}
 		}
 	}
 	if len(plan.nested) == 0 {
@@ -277,7 +294,8 @@ func (plan *writePlan) node(msg, field []byte) (out []byte, keep bool, err error
 // tensor returns an initializer with new data: a raw_data instead of whatever
 // field held it. A tensor in a patched external file only loses its checksum,
 // which is stale.
-func (plan *writePlan) tensor(msg []byte) (out []byte, changed bool, err error) {
+func (plan *writePlan) tensor(msg []byte) (out *rope, changed bool, err error) {
+	out = &rope{}
 	name := ""
 	err = eachField(msg, func(num protowire.Number, _, value []byte) error {
 		if num == tensorName {
@@ -288,7 +306,7 @@ func (plan *writePlan) tensor(msg []byte) (out []byte, changed bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	raw, inline := plan.inline[name]
+	n, inline := plan.inline[name]
 	stale := false
 	if t := plan.model0.graph.Inits[name]; t != nil && t.ext != nil {
 		stale = len(plan.outside[t.ext.location]) > 0
@@ -310,11 +328,12 @@ func (plan *writePlan) tensor(msg []byte) (out []byte, changed bool, err error) 
 				return nil
 			}
 		}
-		out = append(out, field...)
+		out.add(field)
 		return nil
 	})
 	if inline {
-		out, changed = appendMessage(out, tensorRaw, raw), true
+		out.addNumbers(tensorRaw, n)
+		changed = true
 	}
 	return out, changed, err
 }

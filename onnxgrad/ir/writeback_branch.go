@@ -24,6 +24,17 @@ type nestedPatch struct {
 	tensor   *Tensor
 }
 
+// nestedPatchOf keeps both forms in memory: branches of a file hold little more
+// than scalars, or the copies of a merged decoder, which are at most 2 GiB.
+func nestedPatchOf(t *Tensor, values []float32) (nestedPatch, error) {
+	was, err := t.Bytes()
+	if err != nil {
+		return nestedPatch{}, err
+	}
+	now, err := encodeFloats(t.DType, values)
+	return nestedPatch{old: was, new: now, tensor: t}, err
+}
+
 // inBranches returns the initializer of that name that the first branch to know
 // it holds; nil where none does.
 func (g *Graph) inBranches(name string) *Tensor {

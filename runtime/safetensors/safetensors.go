@@ -4,6 +4,7 @@
 package safetensors
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -23,13 +24,19 @@ var ErrFormat = errors.New("not a safetensors file")
 // maxHeader is the format's own bound on the header.
 const maxHeader = 100_000_000
 
-// A Tensor is one entry. Data aliases the file when it was read.
+// A Tensor is one entry. Data aliases the file when it was read. For writing,
+// Floats may stand instead of Data: the elements of an F32 tensor that lie in
+// memory as they are, so that a checkpoint needs no second copy of the weights.
 type Tensor struct {
-	Name  string
-	DType string // "F32", "I64", …, as the format writes it
-	Shape []int64
-	Data  []byte
+	Name   string
+	DType  string // "F32", "I64", …, as the format writes it
+	Shape  []int64
+	Data   []byte
+	Floats []float32
 }
+
+// bytes is the length of what is written.
+func (t Tensor) bytes() int64 { return int64(len(t.Data)) + 4*int64(len(t.Floats)) }
 
 // size in bytes of the types that the format defines with whole bytes.
 var size = map[string]int64{
@@ -38,6 +45,7 @@ var size = map[string]int64{
 }
 
 type entry struct {
+	name    string
 	DType   string  `json:"dtype"`
 	Shape   []int64 `json:"shape"`
 	Offsets []int64 `json:"data_offsets"`
@@ -54,27 +62,38 @@ func Parse(data []byte) ([]Tensor, error) {
 		return nil, fmt.Errorf("%w: a header of %d bytes in a file of %d", ErrFormat, n, len(data))
 	}
 	body := data[8+n:]
+	entries, err := parseHeader(data[8:8+n], int64(len(body)))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Tensor, len(entries))
+	for i, e := range entries {
+		out[i] = Tensor{Name: e.name, DType: e.DType, Shape: e.Shape, Data: body[e.Offsets[0]:e.Offsets[1]]}
+	}
+	return out, nil
+}
+
+// parseHeader reads the entries of total bytes of data, in their order there.
+func parseHeader(text []byte, total int64) ([]entry, error) {
 	var header map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+n], &header); err != nil {
+	if err := json.Unmarshal(text, &header); err != nil {
 		return nil, fmt.Errorf("%w: header: %v", ErrFormat, err)
 	}
-	var out []Tensor
-	var starts []int64
+	var out []entry
 	for name, raw := range header {
 		if name == "__metadata__" {
 			continue
 		}
-		var e entry
+		e := entry{name: name}
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return nil, fmt.Errorf("%w: tensor %q: %v", ErrFormat, name, err)
 		}
-		if err := e.check(int64(len(body))); err != nil {
+		if err := e.check(total); err != nil {
 			return nil, fmt.Errorf("%w: tensor %q: %v", ErrFormat, name, err)
 		}
-		out = append(out, Tensor{name, e.DType, e.Shape, body[e.Offsets[0]:e.Offsets[1]]})
-		starts = append(starts, e.Offsets[0])
+		out = append(out, e)
 	}
-	return contiguous(out, starts, int64(len(body)))
+	return out, contiguous(out, total)
 }
 
 func (e entry) check(total int64) error {
@@ -98,34 +117,22 @@ func (e entry) check(total int64) error {
 	return nil
 }
 
-// contiguous orders tensors by place and checks that they tile the data.
-func contiguous(ts []Tensor, starts []int64, total int64) ([]Tensor, error) {
-	order := make([]int, len(ts))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		if starts[a] != starts[b] {
-			return int(max(min(starts[a]-starts[b], 1), -1))
-		}
-		if la, lb := len(ts[a].Data), len(ts[b].Data); la != lb {
-			return la - lb
-		}
-		return strings.Compare(ts[a].Name, ts[b].Name)
+// contiguous orders entries by place and checks that they tile the data.
+func contiguous(entries []entry, total int64) error {
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.Offsets[0], b.Offsets[0]), cmp.Compare(a.Offsets[1], b.Offsets[1]), strings.Compare(a.name, b.name))
 	})
-	out := make([]Tensor, len(ts))
 	at := int64(0)
-	for i, k := range order {
-		if starts[k] != at {
-			return nil, fmt.Errorf("%w: tensor %q begins at %d, the one before it ends at %d", ErrFormat, ts[k].Name, starts[k], at)
+	for _, e := range entries {
+		if e.Offsets[0] != at {
+			return fmt.Errorf("%w: tensor %q begins at %d, the one before it ends at %d", ErrFormat, e.name, e.Offsets[0], at)
 		}
-		out[i] = ts[k]
-		at += int64(len(ts[k].Data))
+		at = e.Offsets[1]
 	}
 	if at != total {
-		return nil, fmt.Errorf("%w: %d bytes behind the last tensor", ErrFormat, total-at)
+		return fmt.Errorf("%w: %d bytes behind the last tensor", ErrFormat, total-at)
 	}
-	return out, nil
+	return nil
 }
 
 // WriteFile writes tensors in name order, with metadata, whole or not at all.
@@ -138,7 +145,7 @@ func WriteFile(path string, tensors []Tensor, metadata map[string]string, hook d
 	}
 	at := int64(0)
 	for _, t := range sorted {
-		e := entry{t.DType, t.Shape, []int64{at, at + int64(len(t.Data))}}
+		e := entry{DType: t.DType, Shape: t.Shape, Offsets: []int64{at, at + t.bytes()}}
 		if e.Shape == nil {
 			e.Shape = []int64{}
 		}
@@ -149,7 +156,7 @@ func WriteFile(path string, tensors []Tensor, metadata map[string]string, hook d
 			return fmt.Errorf("writing tensor %q: the name occurs twice", t.Name)
 		}
 		header[t.Name] = e
-		at += int64(len(t.Data))
+		at += t.bytes()
 	}
 	text, err := json.Marshal(header)
 	if err != nil {
@@ -164,6 +171,9 @@ func WriteFile(path string, tensors []Tensor, metadata map[string]string, hook d
 		}
 		for _, t := range sorted {
 			if _, err := w.Write(t.Data); err != nil {
+				return err
+			}
+			if err := writeFloats(w, t.Floats); err != nil {
 				return err
 			}
 		}

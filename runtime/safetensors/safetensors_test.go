@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -87,6 +88,47 @@ func TestHostileFiles(t *testing.T) {
 		if _, err := safetensors.Parse(data); !errors.Is(err, safetensors.ErrFormat) {
 			t.Errorf("%s: %v", what, err)
 		}
+		path := filepath.Join(t.TempDir(), "hostile")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := safetensors.Open(path); !errors.Is(err, safetensors.ErrFormat) {
+			t.Errorf("%s, opened: %v", what, err)
+		}
+	}
+}
+
+// Numbers are written from memory and read back in place, across the borders of
+// the chunks they are converted in.
+func TestFloats(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	var list []safetensors.Tensor
+	for _, n := range []int{0, 1, 65535, 65536, 65537, 200000} {
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = float32(i) - 0.5
+		}
+		list = append(list, safetensors.Tensor{Name: fmt.Sprint(n), DType: "F32", Shape: []int64{int64(n)}, Floats: values})
+	}
+	if err := safetensors.WriteFile(path, list, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if len(f.Names()) != len(list) {
+		t.Errorf("%d tensors, want %d", len(f.Names()), len(list))
+	}
+	for _, want := range list {
+		got := make([]float32, len(want.Floats))
+		if err := f.ReadFloat32(want.Name, got); err != nil || !slices.Equal(got, want.Floats) {
+			t.Errorf("%s numbers: other numbers, %v", want.Name, err)
+		}
+	}
+	if f.ReadFloat32("1", make([]float32, 2)) == nil || f.ReadFloat32("2", make([]float32, 2)) == nil {
+		t.Error("a tensor of another length, or none, was read")
 	}
 }
 
