@@ -52,7 +52,7 @@ fuzz: library ## every fuzz target for FUZZTIME (30s) each
 	@$(GO) list -f '{{.Dir}} {{.ImportPath}}' ./... | { failed=; while read -r dir package; do \
 	  for target in $$(grep -hoE '^func Fuzz[[:alnum:]_]*\(' "$$dir"/*_test.go 2>/dev/null | sed -E 's/^func (.*)\(/\1/' | sort -u); do \
 	    echo "== $$package $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || failed="$$failed $$package.$$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null || failed="$$failed $$package.$$target"; \
 	  done; \
 	done; if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi; }
 

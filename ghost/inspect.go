@@ -10,6 +10,7 @@ import (
 
 // A Report says how a model would be trained, whatever the loss.
 type Report struct {
+	*Selection
 	Parameters []ParameterReport
 	Constants  []Constant
 	// Unsupported lists the nodes that a gradient would have to pass and
@@ -46,18 +47,18 @@ func (g Gaps) Errors() []error {
 // Inspect differentiates every floating output that carries records (or the
 // chosen one) with unknown output gradients and reports what it finds.
 func (p *Prepared) Inspect(trainable, freeze []string) (*Report, error) {
-	chosen, err := choose(p.Parameters, trainable, freeze)
+	chosen, err := p.choose(trainable, freeze)
 	if err != nil {
 		return nil, err
 	}
 	var trained []Parameter
 	for i, param := range p.Parameters {
-		if chosen[i] {
+		if chosen.Trained[i] {
 			trained = append(trained, param)
 		}
 	}
 	outputs := p.inspected()
-	r := &Report{Constants: p.Constants, Mixed: p.Proof.Check(outputs...)}
+	r := &Report{Selection: chosen, Constants: p.Constants, Mixed: p.Proof.Check(outputs...)}
 	gaps, err := onnxgrad.Gaps(p.Graph.Graph, p.Values, names(trained), outputs)
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func (p *Prepared) Inspect(trainable, freeze []string) (*Report, error) {
 		}
 	}
 	for i, param := range p.Parameters {
-		r.Parameters = append(r.Parameters, ParameterReport{param, chosen[i], forms[param.Name]})
+		r.Parameters = append(r.Parameters, ParameterReport{param, chosen.Trained[i], forms[param.Name]})
 	}
 	return r, nil
 }

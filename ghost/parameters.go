@@ -1,7 +1,6 @@
 package ghost
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
@@ -21,7 +20,13 @@ const (
 	Shift     Kind = "shift"     // a norm's β
 	Token     Kind = "token"     // joined to activations: a class or mask token
 	Other     Kind = "other"     // meets activations in another operator
+	// Quantised weights are no parameters: gradients pass them, and they stay as
+	// they are. Patterns name them so.
+	Quantised Kind = "quantised"
 )
+
+// Kinds lists them.
+var Kinds = []Kind{Linear, Embedding, Bias, Scale, Shift, Token, Other, Quantised}
 
 // A ParameterUse is one node that reads a parameter.
 type ParameterUse struct {
@@ -36,6 +41,7 @@ type Parameter struct {
 	Shape []int64
 	DType ir.DType // in the file; training is in float32
 	Uses  []ParameterUse
+	Layer int // counted from 0 as the exporter does; NoLayer outside the stack
 }
 
 // Elements returns the number of coordinates.
@@ -88,6 +94,7 @@ func findParameters(g *ir.Graph, values *infer.Values, proof *separate.Proof) ([
 			params = append(params, Parameter{Name: name, Shape: t.Dims, DType: t.DType, Uses: uses})
 		}
 	}
+	findLayers(g, params)
 	return params, constants
 }
 
@@ -229,13 +236,4 @@ func (f *finder) uses(name string) (uses []ParameterUse, why string) {
 		why = "is used by nothing"
 	}
 	return uses, why
-}
-
-// NoParameter is the error for a name that is not among the parameters.
-func noParameter(pattern string, params []Parameter) error {
-	names := make([]string, 0, 3)
-	for _, p := range params[:min(3, len(params))] {
-		names = append(names, p.Name)
-	}
-	return fmt.Errorf("pattern %q matches no parameter; there are %d, such as %q", pattern, len(params), names)
 }

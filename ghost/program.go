@@ -68,6 +68,8 @@ type Program struct {
 	// Unreached those chosen for training that the loss does not depend on,
 	// Frozen the others. All are inputs.
 	Trained, Unreached, Frozen []Parameter
+	// Selection says what the patterns of the spec matched.
+	Selection *Selection
 	// Names of outputs: "" where the pass has none. Sums and ByParameter are
 	// by parameter.
 	Loss, Norm, Factor, Finite string
@@ -88,22 +90,20 @@ func (p *Prepared) Compile(s Spec) (*Program, error) {
 	if err := p.Proof.Check(p.Output); err != nil {
 		return nil, err
 	}
-	if err := p.refuseQuantised(s); err != nil {
-		return nil, err
-	}
 	g, values, err := p.clone()
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := choose(p.Parameters, s.Trainable, s.Freeze)
+	chosen, err := p.choose(s.Trainable, s.Freeze)
 	if err != nil {
 		return nil, err
 	}
 	c := &compiler{model: p, spec: s, Builder: onnxgrad.NewBuilder(g, values), out: &Program{
 		Graph: g, Data: slices.Clone(g.Inputs), Sums: map[string]string{}, ByParameter: map[string]string{}, Forms: map[string]string{},
 	}}
+	c.out.Selection = chosen
 	for i, param := range p.Parameters {
-		if chosen[i] {
+		if chosen.Trained[i] {
 			c.chosen = append(c.chosen, param)
 		} else {
 			c.out.Frozen = append(c.out.Frozen, param)

@@ -32,14 +32,14 @@ func quantised(g *ir.Graph) []Constant {
 	return out
 }
 
-// refuseQuantised is the error of training all parameters of a model some of
-// whose weights are quantised: they would be left out without a word. Naming the
-// parameters to train says that this is meant.
-func (p *Prepared) refuseQuantised(s Spec) error {
-	if len(p.Quantised) == 0 || len(s.Trainable) > 0 || s.Pass == Losses {
+// RefuseLeft is the error of training a whole model some of whose weights are
+// quantised: training would leave them out. Patterns that name what is trained or
+// frozen say that this is meant.
+func (p *Prepared) RefuseLeft(s *Selection) error {
+	if len(s.Left) == 0 {
 		return nil
 	}
-	q := p.Quantised[0]
-	return fmt.Errorf("%w: %d weights are quantised and can't be trained, the first is %q (%s); train the others by naming them with --trainable '*', or export the model in floating point",
-		ir.ErrUnsupported, len(p.Quantised), q.Name, p.Graph.Inits[q.Name].DType)
+	q := s.Left[0]
+	return fmt.Errorf("%w: %d weights are quantised and can't be trained, the first is %q (%s); train the others with --freeze kind:quantised, or export the model in floating point",
+		ir.ErrUnsupported, len(s.Left), q.Name, p.Graph.Inits[q.Name].DType)
 }

@@ -180,7 +180,7 @@ func (f *finetune) compile(ctx context.Context) error {
 			f.program = planned.program
 		}
 	}
-	return nil
+	return usageUnless(f.prepared.RefuseLeft(f.program.Selection))
 }
 
 // settle chooses the microbatch, loads the weights, tries a run of padding on
@@ -407,6 +407,7 @@ func (f *finetune) announce() {
 	if !s.RecordsDeclared && f.plan.Noisy() {
 		b.RecordsArePublic = fmt.Sprintf("N = %d, the number of rows read, is treated as public; declare it with --records if it must not be", s.Records)
 	}
+	b.Selected = f.program.Selection.Lines()
 	for _, p := range f.program.Unreached {
 		b.Unreached = append(b.Unreached, p.Name)
 	}

@@ -34,6 +34,8 @@ type GradNorms struct {
 	Sum map[string][]float32
 	// Shapes of the parameters.
 	Shapes map[string][]int64
+	// Selection says what --trainable and --freeze matched.
+	Selection *ghost.Selection
 }
 
 func (o *GradNormsOptions) defaults() error {
@@ -156,7 +158,7 @@ func (g *gradNorms) ghost(ctx context.Context) (*GradNorms, error) {
 
 // report reads losses, norms and factors.
 func (g *gradNorms) report(p *ghost.Program, out map[string]*ort.Tensor) (*GradNorms, error) {
-	r := &GradNorms{Shapes: shapes(p)}
+	r := &GradNorms{Shapes: shapes(p), Selection: p.Selection}
 	var err error
 	if r.Loss, err = floats(out[p.Loss]); err != nil {
 		return nil, err

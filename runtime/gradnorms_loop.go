@@ -29,7 +29,7 @@ func (g *gradNorms) loop(ctx context.Context) (*GradNorms, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &GradNorms{Shapes: shapes(s.program), Norms: map[string][]float64{}}
+	r := &GradNorms{Shapes: shapes(s.program), Selection: s.program.Selection, Norms: map[string][]float64{}}
 	total := map[string][]float64{}
 	for _, list := range [][]ghost.Parameter{s.program.Trained, s.program.Unreached} {
 		for _, p := range list {

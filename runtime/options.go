@@ -227,7 +227,7 @@ func (o *FinetuneOptions) clipRule() ghost.ClipRule {
 // trainable applies --method to --trainable.
 func (o *FinetuneOptions) trainable() []string {
 	if o.Method == "bias-only" {
-		return append([]string{"kind:bias", "kind:shift"}, o.Trainable...)
+		return append([]string{"kind:bias+shift"}, o.Trainable...)
 	}
 	return o.Trainable
 }

@@ -24,6 +24,7 @@ type Begin struct {
 	Stamp              string // "NOT PRIVATE: …", or empty
 	RecordsArePublic   string // a line that says N is treated as public, or empty
 	Unreached, Trained []string
+	Selected           []string // what --trainable and --freeze matched, in lines
 }
 
 // A StepReport is what may be shown of one step.

@@ -153,6 +153,9 @@ func attrFromProto(a *onnxpb.AttributeProto, folder *folder) (any, error) {
 		}
 		return out, nil
 	case onnxpb.AttributeProto_TENSOR:
+		if a.GetT() == nil {
+			return nil, fmt.Errorf("%w: says that it is a tensor and holds none", ErrInvalid)
+		}
 		return tensorFromProto(a.GetT(), a.GetT().GetRawData(), folder)
 	}
 	return a, nil

@@ -41,6 +41,7 @@ func (a *app) compileCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.notes(p.Selection.Lines())
 			inputs, outputs := ports(p.Inputs), ports(p.Outputs)
 			return a.print(map[string]any{"inputs": inputs, "outputs": outputs}, func() {
 				for _, in := range inputs {

@@ -41,6 +41,7 @@ func (a *app) gradnormsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.notes(r.Selection.Lines())
 			if sum != "" {
 				if err := runtime.WriteTensors(sum, r.Sum, r.Shapes); err != nil {
 					return err

@@ -22,6 +22,7 @@ type inspectReport struct {
 	Separable   bool              `json:"separable"`
 	Constants   []constantReport  `json:"constants"`
 	Repairs     []string          `json:"repairs"`
+	Matches     []matchReport     `json:"matches"`
 	Mixed       string            `json:"mixed,omitempty"`
 }
 
@@ -37,7 +38,15 @@ type parameterReport struct {
 	DType     string      `json:"dtype"`
 	Trainable bool        `json:"trainable"`
 	Norm      string      `json:"norm"`
+	Layer     *int        `json:"layer"` // null outside the stack
 	Uses      []useReport `json:"uses"`
+}
+
+// A matchReport is what one pattern of --trainable or --freeze matched.
+type matchReport struct {
+	Flag       string   `json:"flag"`
+	Pattern    string   `json:"pattern"`
+	Parameters []string `json:"parameters"`
 }
 
 type useReport struct {
@@ -93,22 +102,28 @@ type modelFlags struct {
 	trainable, freeze []string
 }
 
+// patternsHelp explains patterns of parameters.
+const patternsHelp = "train only parameters that match: a name with * and ?, layers:8-11, or kind:linear, embedding, bias, scale, shift, token, other (kind:bias+shift); may be repeated"
+
 func (f *modelFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.output, "output", "", "the output that the loss reads (default: logits, or the only one)")
 	c.Flags().StringVar(&f.head, "head", "", "tied: give a base model a head tied to its token embedding")
-	c.Flags().StringSliceVar(&f.trainable, "trainable", nil, "train only parameters that match: a name with * and ?, or kind:linear, embedding, bias, scale, shift, token")
-	c.Flags().StringSliceVar(&f.freeze, "freeze", nil, "do not train parameters that match")
+	c.Flags().StringSliceVar(&f.trainable, "trainable", nil, patternsHelp)
+	c.Flags().StringSliceVar(&f.freeze, "freeze", nil, "leave parameters that match as they are (kind:quantised too); may be repeated")
 }
 
 func inspected(r *runtime.Report) inspectReport {
 	out := inspectReport{
 		Opset: r.File.Opset(), Aliases: r.Aliases, Separable: r.Mixed == nil, Repairs: list(r.Repairs),
-		Parameters: []parameterReport{}, Unsupported: []gapReport{}, Constants: []constantReport{},
+		Matches: []matchReport{}, Parameters: []parameterReport{}, Unsupported: []gapReport{}, Constants: []constantReport{},
 	}
 	g := r.File.Graph()
 	out.Inputs, out.Outputs = values(g.Inputs), values(g.Outputs)
 	for _, p := range r.Parameters {
 		pr := parameterReport{Name: p.Name, Shape: list(p.Shape), DType: fileType(g, p), Trainable: p.Trainable, Norm: p.Norm}
+		if p.Layer != ghost.NoLayer {
+			pr.Layer = &p.Layer
+		}
 		for _, u := range p.Uses {
 			pr.Uses = append(pr.Uses, useReport{u.Node, u.Op, string(u.Kind)})
 		}
@@ -119,6 +134,9 @@ func inspected(r *runtime.Report) inspectReport {
 	}
 	for _, x := range r.Constants {
 		out.Constants = append(out.Constants, constantReport{x.Name, list(x.Shape), x.Why})
+	}
+	for _, m := range r.Matches {
+		out.Matches = append(out.Matches, matchReport{m.Flag, m.Pattern, m.Names})
 	}
 	if r.Mixed != nil {
 		out.Mixed = r.Mixed.Error()
@@ -191,6 +209,9 @@ func (a *app) inspectText(r inspectReport, full *runtime.Report) {
 			a.printf("constant %q and %d more: %s\n", c.Name, why[c.Why]-1, c.Why)
 			why[c.Why] = 0
 		}
+	}
+	for _, line := range full.Lines() {
+		a.printf("%s\n", line)
 	}
 	for _, s := range r.Repairs {
 		a.printf("repaired: %s\n", s)

@@ -21,6 +21,13 @@ func (a *app) print(v any, text func()) error {
 	return nil
 }
 
+// notes writes lines for a person to standard error.
+func (a *app) notes(lines []string) {
+	for _, line := range lines {
+		fmt.Fprintln(a.stderr, line)
+	}
+}
+
 // printf writes to standard output.
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
 

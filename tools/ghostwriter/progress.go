@@ -42,6 +42,9 @@ func (p *trainProgress) Begin(b runtime.Begin) {
 	if b.RecordsArePublic != "" {
 		p.line("%s", b.RecordsArePublic)
 	}
+	for _, line := range b.Selected {
+		p.line("%s", line)
+	}
 	for _, name := range b.Unreached {
 		p.line("%s is left as it is: the loss does not depend on it", name)
 	}

@@ -147,8 +147,8 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.StringVar(&o.Method, "method", "", "full or bias-only (default full)")
 	fl.StringVar(&o.Output, "output", "", "the output that the loss reads (default: logits, or the only one)")
 	fl.StringVar(&o.Head, "head", "", "tied: give a base model a head tied to its token embedding")
-	fl.StringArrayVar(&o.Trainable, "trainable", nil, "train only parameters that match; may be repeated")
-	fl.StringArrayVar(&o.Freeze, "freeze", nil, "leave parameters that match as they are; may be repeated")
+	fl.StringSliceVar(&o.Trainable, "trainable", nil, patternsHelp)
+	fl.StringSliceVar(&o.Freeze, "freeze", nil, "leave parameters that match as they are (kind:quantised too); may be repeated")
 	fl.IntVar(&o.MaxLength, "max-length", 0, "longest record in tokens (default by task)")
 
 	fl.IntVar(&o.Microbatch, "microbatch", 0, "records of one run (default by memory)")

@@ -89,6 +89,12 @@ func (b *Builder) Ints(name string, dims []int64, data ...int64) *Builder {
 	return b
 }
 
+// Raw adds an initializer of any type from its little-endian bytes.
+func (b *Builder) Raw(name string, d ir.DType, dims []int64, raw ...byte) *Builder {
+	b.g.AddInit(ir.NewRaw(name, d, dims, raw))
+	return b
+}
+
 // Node adds a node written as "y1,y2 = Op(x1,,x3)" or "y = domain::Op(x)".
 func (b *Builder) Node(text string, attrs ...ir.Attrs) *Builder {
 	left, right, ok := strings.Cut(text, "=")
