@@ -71,7 +71,8 @@ export-matrix: library ## run Ghostwriter on many architectures and exporters, e
 	@export OUT=$(CURDIR)/out/matrix TRANSFORMERS_VERBOSITY=error TRANSFORMERS_OFFLINE=1 HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTECODE=1; \
 	if [ -n "$(PYTHON_TS)" ]; then $(PYTHON_TS) testdata/gen/matrix.py --python ts || exit 1; fi; \
 	if [ -n "$(PYTHON_DYN)" ]; then $(PYTHON_DYN) testdata/gen/matrix.py --python dyn || exit 1; fi
-	$(GO) run ./tools/exportmatrix --write out/matrix
+	$(GO) run ./tools/exportmatrix --write --keep out/matrix
+	@if [ -n "$(PYTHON_DYN)" ]; then OUT=$(CURDIR)/out/matrix PYTHONDONTWRITEBYTECODE=1 $(PYTHON_DYN) testdata/gen/matrix_written.py; fi
 
 clean: ## remove bin/ and out/; the cached library stays
 	rm -rf bin out

@@ -16,7 +16,19 @@ func (p *Program) PeakBytes(records, length int64) int64 {
 		return 0
 	}
 	env := map[string]int64{separate.BatchSymbol: records, separate.SequenceSymbol: length, "label_words": 2}
-	size := func(name string) int64 { return bytesOf(values.Of(name), env) }
+	for _, in := range p.Graph.Inputs {
+		for _, d := range in.Dims { // a decoder's length, for instance
+			if _, known := env[d.Param]; !known && d.Param != "" {
+				env[d.Param] = length
+			}
+		}
+	}
+	size := func(name string) int64 {
+		if p.Graph.Output(name) != nil { // written where the caller says
+			return 0
+		}
+		return bytesOf(values.Of(name), env)
+	}
 	order := executionOrder(p.Graph)
 	last := map[string]int{}
 	for i, n := range order {

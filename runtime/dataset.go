@@ -3,9 +3,10 @@ package runtime
 import (
 	"context"
 	"errors"
-
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
@@ -20,6 +21,7 @@ type dataset struct {
 	loss       string
 	buckets    tokenize.Buckets
 	padID      int32
+	startID    int32 // of a decoder beside an encoder
 }
 
 // A reader turns data files into datasets for one model.
@@ -30,6 +32,7 @@ type reader struct {
 	config    modelConfig
 	prepared  *ghost.Prepared
 	mode      string
+	decoder   bool // beside an encoder
 	classes   int
 	maxLength int
 	formatter tokenize.Formatter
@@ -75,7 +78,7 @@ func (r *reader) settleMode() error {
 		if r.options.Mode != "" {
 			return usage("--mode is for classification; task %s trains a language model", r.options.Task)
 		}
-		return nil
+		return r.settleDecoder()
 	}
 	r.mode = r.options.Mode
 	if r.mode == "" {
@@ -93,6 +96,22 @@ func (r *reader) settleMode() error {
 		if names := r.recipe.task.Labels(); names != nil && len(names) > r.classes {
 			return usage("task %s has %d classes, the model's output %q has %d", r.options.Task, len(names), p.Output, k)
 		}
+	}
+	return nil
+}
+
+// settleDecoder recognises a model with an encoder and a decoder by its inputs.
+func (r *reader) settleDecoder() error {
+	r.decoder = r.prepared.Graph.Input("decoder_input_ids") != nil
+	switch {
+	case !r.decoder:
+		return nil
+	case r.options.SamplePrompts != "":
+		return usage("--sample-prompts: generation by a model with an encoder and a decoder is not built yet")
+	case r.recipe.task == tokenize.TaskLM:
+		return usage("task lm trains a decoder alone; this model has an encoder beside it: give it prompts and completions (--task instruct)")
+	case r.config.DecoderStart < 0:
+		return usage("the model has an encoder and a decoder, and its config.json names no decoder_start_token_id; without it the decoder's first input is unknown")
 	}
 	return nil
 }
@@ -117,10 +136,11 @@ func (r *reader) settleLength() error {
 	return nil
 }
 
-// fixedLength is the sequence length of a model that was exported with one.
+// fixedLength is the sequence length of a model that was exported with one, for
+// its encoder or its decoder.
 func fixedLength(p *ghost.Prepared) (int64, bool) {
 	for _, in := range p.Graph.Inputs {
-		if in.Name == "input_ids" && len(in.Dims) == 2 && in.Dims[1].Param == "" && in.Dims[1].Value > 0 {
+		if (in.Name == "input_ids" || in.Name == "decoder_input_ids") && len(in.Dims) == 2 && in.Dims[1].Param == "" && in.Dims[1].Value > 0 {
 			return in.Dims[1].Value, true
 		}
 	}
@@ -131,6 +151,8 @@ func (r *reader) newFormatter() error {
 	var err error
 	task := r.recipe.task
 	switch {
+	case r.decoder:
+		r.formatter, err = tokenize.NewSequenceToSequence(r.tokenizer, task == tokenize.TaskE2E, r.maxLength)
 	case task == tokenize.TaskE2E:
 		r.formatter, err = tokenize.NewTableToText(r.tokenizer, r.maxLength)
 	case task == tokenize.TaskLM:
@@ -159,7 +181,7 @@ func (r *reader) read(ctx context.Context, path string) (*dataset, error) {
 	if err != nil {
 		return nil, dataError(path, err)
 	}
-	d := &dataset{loss: r.loss(), padID: r.tokenizer.PadID()}
+	d := &dataset{loss: r.loss(), padID: r.tokenizer.PadID(), startID: int32(r.config.DecoderStart)}
 	if d.examples, err = tokenize.FormatAll(ctx, r.formatter, records, r.options.Threads); err != nil {
 		return nil, dataError(path, err)
 	}
@@ -195,6 +217,8 @@ func dataError(path string, err error) error {
 // loss is the loss of the task and mode.
 func (r *reader) loss() string {
 	switch {
+	case r.decoder:
+		return "seq2seq"
 	case r.recipe.text:
 		return "causal-lm"
 	case r.mode == ModeInfill:
@@ -206,12 +230,18 @@ func (r *reader) loss() string {
 // checkVocabulary refuses a data set with an id that the model has no row for,
 // before anything is trained.
 func (r *reader) checkVocabulary(path string, d *dataset) error {
-	limit, ok := r.prepared.IndexLimit()["input_ids"]
-	if !ok {
-		return nil
-	}
-	if err := tokenize.CheckIDs(d.examples, int(limit.Rows)); err != nil {
-		return usage("%s: %w (its table %q); the tokenizer and the model don't belong together", path, err, limit.Table)
+	limits := r.prepared.IndexLimit()
+	for _, input := range []string{"input_ids", "decoder_input_ids"} {
+		limit, ok := limits[input]
+		if !ok {
+			continue
+		}
+		if err := tokenize.CheckIDs(d.examples, int(limit.Rows)); err != nil {
+			return usage("%s: %w (its table %q); the tokenizer and the model don't belong together", path, err, limit.Table)
+		}
+		if r.decoder && int64(d.startID) >= limit.Rows {
+			return usage("config.json: decoder_start_token_id is %d, but the model's table %q has %d rows", d.startID, limit.Table, limit.Rows)
+		}
 	}
 	return nil
 }
@@ -240,10 +270,13 @@ func (d *dataset) collate(indices []int, edge, rows int, inputs []*ir.ValueInfo)
 		"input_ids": b.InputIDs, "attention_mask": b.AttentionMask, "token_type_ids": b.TokenTypeIDs, "position_ids": b.PositionIDs,
 		"input_mask": b.AttentionMask, "segment_ids": b.TokenTypeIDs,
 	}
+	if d.loss == "seq2seq" {
+		columns["decoder_input_ids"], columns["decoder_attention_mask"] = b.Shifted(d.startID, d.padID)
+	}
 	for _, in := range inputs {
 		v, ok := columns[in.Name]
 		if !ok {
-			return nil, nil, usage("the model's input %q is not one that a text has; there are input_ids, attention_mask, token_type_ids and position_ids", in.Name)
+			return nil, nil, usage("the model's input %q is not one that a text has; there are %v", in.Name, slices.Sorted(maps.Keys(columns)))
 		}
 		shape := wide
 		if len(in.Dims) == 2 && in.Dims[0].Param == "" && in.Dims[0].Value == 1 && in.Name == "position_ids" {
@@ -267,7 +300,7 @@ func (d *dataset) collateLoss(out *Batch, b *tokenize.Batch, wide []int64) error
 		}
 	}
 	switch d.loss {
-	case "causal-lm":
+	case "causal-lm", "seq2seq":
 		put("labels", wide, b.Labels)
 	case "infill":
 		put("mask_position", wide[:1], b.MaskPosition)

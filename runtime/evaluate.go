@@ -23,6 +23,9 @@ type Score struct {
 	Scored   int // tokens or records
 }
 
+// overTokens reports a loss that scores tokens, not records.
+func (d *dataset) overTokens() bool { return d.loss == "causal-lm" || d.loss == "seq2seq" }
+
 // score evaluates the weights on a data set, forward only.
 func (s *stepSet) score(ctx context.Context, d *dataset, w *Weights, size int, fixed bool) (Score, error) {
 	all := make([]int, 0, len(d.examples))
@@ -49,7 +52,7 @@ func (s *stepSet) score(ctx context.Context, d *dataset, w *Weights, size int, f
 		}
 		for row, i := range m.records {
 			n := 1
-			if d.loss == "causal-lm" {
+			if d.overTokens() {
 				n = d.examples[i].Scored()
 			}
 			sum += float64(n) * loss[row]
@@ -60,7 +63,7 @@ func (s *stepSet) score(ctx context.Context, d *dataset, w *Weights, size int, f
 		}
 	}
 	out.Loss, out.Accuracy = sum/float64(out.Scored), math.NaN()
-	if d.loss != "causal-lm" {
+	if !d.overTokens() {
 		out.Accuracy = float64(right) / float64(out.Scored)
 	}
 	return out, nil

@@ -16,13 +16,16 @@ type modelConfig struct {
 	Vocabulary int64   // 0 where unknown
 	EOS        []int64 // end-of-sequence ids
 	ModelType  string
+	// DecoderStart is the id that an encoder–decoder model's decoder starts with,
+	// -1 where unknown.
+	DecoderStart int64
 }
 
 // readConfig reads dir/config.json; an absent file gives a zero config.
 func readConfig(dir string) (modelConfig, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return modelConfig{}, nil
+		return modelConfig{DecoderStart: -1}, nil
 	}
 	if err != nil {
 		return modelConfig{}, usage("config.json: %w", err)
@@ -34,11 +37,15 @@ func readConfig(dir string) (modelConfig, error) {
 		EOS        json.RawMessage `json:"eos_token_id"`
 		Pad        *int64          `json:"pad_token_id"`
 		ModelType  string          `json:"model_type"`
+		Start      *int64          `json:"decoder_start_token_id"`
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
 		return modelConfig{}, usage("%s: %v", filepath.Join(dir, "config.json"), err)
 	}
-	c := modelConfig{Vocabulary: file.Vocab, ModelType: file.ModelType, EOS: idList(file.EOS)}
+	c := modelConfig{Vocabulary: file.Vocab, ModelType: file.ModelType, EOS: idList(file.EOS), DecoderStart: -1}
+	if file.Start != nil {
+		c.DecoderStart = *file.Start
+	}
 	for _, p := range []*int64{file.NPositions, file.MaxPos} {
 		if p != nil {
 			c.Positions = *p

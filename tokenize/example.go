@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Unscored marks a position that the loss leaves out, as in transformers.
@@ -30,6 +31,9 @@ type Example struct {
 	// Labels are aligned with IDs, as in transformers: the logits at t are scored against Labels[t+1]; Unscored is left
 	// out. nil for classification.
 	Labels []int32
+	// Target are the ids that a decoder beside the encoder of IDs has to produce, all of them scored; nil for models of
+	// one sequence.
+	Target []int32
 	// Label is the class, -1 where the format has none.
 	Label int32
 	// MaskPosition is where an infill example is scored, -1 for other formats.
@@ -38,12 +42,13 @@ type Example struct {
 	Dropped Drop
 }
 
-// Len is the number of tokens, 0 for a dropped example. A bucket depends on it alone.
-func (e Example) Len() int { return len(e.IDs) }
+// Len is the number of tokens, of the longer of two sequences, 0 for a dropped example. A bucket depends on it alone.
+func (e Example) Len() int { return max(len(e.IDs), len(e.Target)) }
 
-// Scored is the number of labels that a causal-lm loss counts: those after the first position that are not Unscored.
+// Scored is the number of labels that a loss over tokens counts: a whole target, and of a single sequence those after
+// the first position that are not Unscored.
 func (e Example) Scored() int {
-	n := 0
+	n := len(e.Target)
 	for i, l := range e.Labels {
 		if i > 0 && l != Unscored {
 			n++
@@ -106,7 +111,7 @@ func DropCounts(examples []Example) map[Drop]int {
 // CheckIDs is an error when an example holds an id that a model with modelVocab entries does not have.
 func CheckIDs(examples []Example, modelVocab int) error {
 	for i := range examples {
-		for _, id := range examples[i].IDs {
+		for _, id := range slices.Concat(examples[i].IDs, examples[i].Target) {
 			if id < 0 || int(id) >= modelVocab {
 				return &RowError{Row: examples[i].Row,
 					Problem: fmt.Sprintf("a token has id %d, but the model's vocabulary has %d entries; use the tokenizer the model was trained with", id, modelVocab)}

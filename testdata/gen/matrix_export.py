@@ -104,6 +104,7 @@ EXPORTERS = {
     "dyn18": Exporter("dyn", dynamo(18)),
     "ts17": Exporter("ts", torchscript(17, "sdpa")),
     "ts13": Exporter("ts", torchscript(13, "eager")),
+    "ts14": Exporter("ts", torchscript(14, "eager")),  # the oldest in which a causal mask by triu can be written
     "optimum": Exporter("dyn", optimum()),
     "dyn23": Exporter("dyn", dynamo(23)),
     "dyn20": Exporter("dyn", dynamo(20)),

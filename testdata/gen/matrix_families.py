@@ -71,6 +71,7 @@ def _encoder(name, hidden, inner, loss="classify", token_types=True, heads=2, pa
 
 
 def _t5(hidden, **config):
+    """T5; onnxruntime's optimizer takes only widths that are a multiple of the heads."""
     base = {"d_model": hidden, "d_kv": 6, "d_ff": 34, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 3,
             "relative_attention_num_buckets": 8, "relative_attention_max_distance": 12, "vocab_size": VOCAB,
             "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, "use_cache": False}
@@ -108,8 +109,8 @@ ARCHITECTURES = {
         "DebertaV2", 24, 44, token_types=False, type_vocab_size=0, relative_attention=True, position_buckets=8,
         max_relative_positions=-1, pos_att_type=["p2c", "c2p"], share_att_key=True, norm_rel_ebd="layer_norm",
         position_biased_input=False),
-    "t5": _t5(20),
-    "flan-t5": _t5(22, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "t5": _t5(24),
+    "flan-t5": _t5(27, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
     "bart": Architecture(
         ("BartConfig", "BartForConditionalGeneration"),
         {"d_model": 20, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,12 @@ const (
 	failed  = "exporter failed" // there is no model, or one whose own forward pass is broken
 )
 
+// options say what is done with a model beside comparing numbers.
+type options struct {
+	write bool // it back, with changed weights
+	keep  bool // the written file
+}
+
 // A row is what came of one model.
 type row struct {
 	Arch     string `json:"arch"`
@@ -30,7 +37,7 @@ type row struct {
 }
 
 // examine runs one case and never fails: a panic is a wrong row too.
-func examine(ctx context.Context, dir, name string, write bool) (r row) {
+func examine(ctx context.Context, dir, name string, o options) (r row) {
 	r = row{Arch: name, Exporter: "?"}
 	defer func() {
 		if p := recover(); p != nil {
@@ -48,7 +55,7 @@ func examine(ctx context.Context, dir, name string, write bool) (r row) {
 		r.Verdict, r.Why = failed, c.Error
 		return r
 	}
-	note, err := examineModel(ctx, folder, c, write)
+	note, err := examineModel(ctx, folder, c, o)
 	r.Verdict, r.Why = verdict(err)
 	switch {
 	case r.Verdict != pass && c.Forward != "":
@@ -76,7 +83,7 @@ func verdict(err error) (verdict, why string) {
 
 // examineModel makes all the comparisons and returns the first that fails, and
 // what could not be compared.
-func examineModel(ctx context.Context, folder string, c *caseFile, write bool) (note string, err error) {
+func examineModel(ctx context.Context, folder string, c *caseFile, o options) (note string, err error) {
 	m, err := runtime.Open(folder, runtime.Options{Threads: 1, Output: c.Output})
 	if err != nil {
 		return "", err
@@ -106,10 +113,17 @@ func examineModel(ctx context.Context, folder string, c *caseFile, write bool) (
 	if err := s.falsify(ctx, c, ghost); err != nil {
 		return "", err
 	}
-	if write {
-		return note, s.writeBack(ctx, c)
+	switch {
+	case !o.write:
+		return note, nil
+	case o.keep:
+		return note, s.writeBack(ctx, c, folder)
 	}
-	return note, nil
+	dir, err := os.MkdirTemp("", "exportmatrix-")
+	if err != nil {
+		return "", err
+	}
+	return note, errors.Join(s.writeBack(ctx, c, dir), os.RemoveAll(dir))
 }
 
 // optimizers are the exporters that fold parameters: they compute what depends on

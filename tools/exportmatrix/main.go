@@ -29,7 +29,8 @@ func main() {
 var errWrong = errors.New("a model gave wrong numbers")
 
 func command() *cobra.Command {
-	var asJSON, write bool
+	var asJSON bool
+	var o options
 	c := &cobra.Command{
 		Use:   "exportmatrix DIR [PATTERN ...]",
 		Short: "Run Ghostwriter on a matrix of exported models",
@@ -38,23 +39,24 @@ func command() *cobra.Command {
 			"record and looks for others that notice, and prints a table. Exit 1 if anything is wrong; a refusal is not.",
 		Args: cobra.MinimumNArgs(1), SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return run(cmd.Context(), cmd.OutOrStdout(), args[0], args[1:], write, asJSON)
+			return run(cmd.Context(), cmd.OutOrStdout(), args[0], args[1:], o, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	c.Flags().BoolVar(&write, "write", false, "also write each model back with changed weights and run the written file")
+	c.Flags().BoolVar(&o.write, "write", false, "also write each model back with changed weights and run the written file")
+	c.Flags().BoolVar(&o.keep, "keep", false, "leave the written file beside the model, as written.onnx")
 	return c
 }
 
 // run checks every case of dir and prints what came of it.
-func run(ctx context.Context, out io.Writer, dir string, patterns []string, write, asJSON bool) error {
+func run(ctx context.Context, out io.Writer, dir string, patterns []string, o options, asJSON bool) error {
 	names, err := list(dir, patterns)
 	if err != nil {
 		return err
 	}
 	var rows []row
 	for _, name := range names {
-		rows = append(rows, examine(ctx, dir, name, write))
+		rows = append(rows, examine(ctx, dir, name, o))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

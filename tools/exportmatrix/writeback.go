@@ -4,19 +4,18 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/runtime"
 )
 
-// writeBack steps along the summed gradient both ways, writes both models and
+// writeBack steps along the summed gradient both ways, writes both models into dir and
 // runs the written files: between them the summed loss must move by ⟨gradient,
 // difference of the written weights⟩. A tied copy that was not written, or was
 // written in the wrong layout, moves it otherwise. The weights are read back from
 // the files, for half precision rounds steps away.
-func (s *subject) writeBack(ctx context.Context, c *caseFile) error {
+func (s *subject) writeBack(ctx context.Context, c *caseFile, dir string) error {
 	b, err := c.batch()
 	if err != nil {
 		return err
@@ -31,12 +30,7 @@ func (s *subject) writeBack(ctx context.Context, c *caseFile) error {
 		distance, tolerance = 0.005, 0.1
 	}
 	step := distance / math.Sqrt(dot(g.Sum, g.Sum))
-	dir, err := os.MkdirTemp("", "exportmatrix-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	w := &written{subject: s, batch: b, file: c, gradient: g.Sum, path: filepath.Join(dir, "model.onnx")}
+	w := &written{subject: s, batch: b, file: c, gradient: g.Sum, path: filepath.Join(dir, "written.onnx")}
 	up, high, err := w.after(ctx, step)
 	if err != nil {
 		return err
