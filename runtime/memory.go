@@ -27,7 +27,8 @@ func elements(params []ghost.Parameter) (n int64) {
 }
 
 // microbatchMemory is what is left for the runs of a microbatch: of --max-memory
-// all, of what the system has free half.
+// all, of what the system has free a third: the data, the files that are written
+// and other programs want some too.
 func microbatchMemory(maxMemory, held int64) (int64, error) {
 	const unknown = 2 << 30 // where the system does not say what is free
 	if maxMemory > 0 {
@@ -44,7 +45,7 @@ func microbatchMemory(maxMemory, held int64) (int64, error) {
 	case free <= held:
 		return 0, usage("weights, sums and moments need %d MB, %d are free; train fewer parameters (--trainable, --method bias-only), or with --optimizer sgd", held>>20+1, free>>20)
 	}
-	return (free - held) / 2, nil
+	return (free - held) / 3, nil
 }
 
 // limitGarbage bounds the garbage that a run's steps may leave before it is

@@ -52,7 +52,7 @@ type FinetuneOptions struct {
 	MaxLength int      `yaml:"max-length,omitempty"`
 
 	Microbatch int    `yaml:"microbatch,omitempty"` // records of one run; default by memory
-	MaxMemory  Bytes  `yaml:"max-memory,omitempty"` // of the whole run; default what is free, of which microbatches take half of what weights, sums and moments leave
+	MaxMemory  Bytes  `yaml:"max-memory,omitempty"` // of the whole run; default what is free, of which microbatches take a third of what weights, sums and moments leave
 	TwoPass    bool   `yaml:"two-pass,omitempty"`   // norms first, sums second: half the memory
 	Device     string `yaml:"device,omitempty"`     // cpu
 	Threads    int    `yaml:"threads,omitempty"`

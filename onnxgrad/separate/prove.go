@@ -23,6 +23,7 @@ type Proof struct {
 	// export fixed.
 	Size   sym.Dim
 	labels map[string]Label
+	maker  map[string]*ir.Node // by value
 	values *infer.Values
 }
 
@@ -104,7 +105,7 @@ func Prove(g *ir.Graph, values *infer.Values) (*Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proof{Size: size, labels: map[string]Label{}, values: values}
+	p := &Proof{Size: size, labels: map[string]Label{}, maker: map[string]*ir.Node{}, values: values}
 	for _, in := range g.Inputs {
 		p.labels[in.Name] = p.inputLabel(in, values.Of(in.Name))
 	}
@@ -181,9 +182,28 @@ func (p *Proof) node(n *ir.Node) {
 		if o == "" {
 			continue
 		}
-		l := labels[min(i, len(labels)-1)]
-		p.labels[o] = c.checked(o, l)
+		l := c.checked(o, labels[min(i, len(labels)-1)])
+		if l.Kind == Mixed {
+			l.Why += c.hidden()
+		}
+		p.labels[o], p.maker[o] = l, n
 	}
+}
+
+// hidden blames the operator behind an operand of unknown shape, when it is here
+// that the proof ends: it is that operator that can't be trained, not this one.
+func (c *step) hidden() string {
+	for _, name := range c.node.Reads() {
+		if c.proof.read(name).Kind == Mixed {
+			return ""
+		}
+	}
+	for _, name := range c.node.Reads() {
+		if by := c.proof.maker[name]; by != nil && !c.proof.values.Of(name).Ranked {
+			return fmt.Sprintf("; it reads the result of %v, whose shape is unknown", by)
+		}
+	}
+	return ""
 }
 
 // A step is the labelling of one node.

@@ -56,6 +56,7 @@ func TestMixingIsRefused(t *testing.T) {
 		{"reads another record by index", xt().Input("i", ir.Int64, "n", "t", 2).Node("y = GatherND(x,i)"), "GatherND_0"},
 		{"norm over the batch axis", x().Fill("s", 3).Node("xt = Transpose(x)").Node("l = LayerNormalization(xt,s)").Node("y = Transpose(l)"), "LayerNormalization_1"},
 		{"unknown operator", x().Domain("acme", 1).Node("y = acme::Blend(x)"), "Blend_0"},
+		{"unknown operator on weights", x().Domain("acme", 1).Fill("w", 3).Node("k = acme::Bias(w)").Node("y = Add(x,k)"), "Bias_0"},
 		{"two inputs read crosswise", x().Input("z", ir.Float32, 3, "n").Node("y = MatMul(x,z)"), "y"},
 		{"not a row per record", x().Node("y = Transpose(x)"), "y"},
 	}

@@ -11,7 +11,7 @@ KEPT = (
     "qwen2-ts17-ortopt", "qwen2-dyn23", "qwen3-optimum-past", "qwen3-dyn20", "gemma-optimum", "gemma-ts17", "phi-optimum-past",
     "phi-ts17", "bert-optimum-o2", "bert-ts17-ortopt", "minilm-ts17-fp16", "minilm-optimum-o2", "roberta-optimum-o2",
     "distilbert-optimum-o2", "albert-optimum", "albert-ts17-ortopt", "electra-optimum", "electra-ts17-ortopt", "deberta-v3-ts17",
-    "deberta-v3-optimum", "t5-optimum", "t5-ts17-ortopt", "flan-t5-dyn23", "bart-optimum-o2", "bart-ts17", "vit-ts17-ortopt",
+    "deberta-v3-optimum", "t5-optimum", "t5-optimum-o2", "flan-t5-dyn23", "bart-optimum-o2", "bart-ts17", "vit-ts17-ortopt",
     "vit-optimum",
 )
 

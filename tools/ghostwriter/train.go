@@ -152,7 +152,7 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.IntVar(&o.MaxLength, "max-length", 0, "longest record in tokens (default by task)")
 
 	fl.IntVar(&o.Microbatch, "microbatch", 0, "records of one run (default by memory)")
-	fl.Var(&o.MaxMemory, "max-memory", "memory of the run, as 16G; weights, sums and moments take 24 bytes for each trained number, the microbatch the rest (default: what is free, half of the rest)")
+	fl.Var(&o.MaxMemory, "max-memory", "memory of the run, as 16G; weights, sums and moments take 24 bytes for each trained number, the microbatch the rest (default: what is free, a third of the rest)")
 	fl.BoolVar(&o.TwoPass, "two-pass", false, "norms in a first pass, sums in a second: less memory, more time")
 	fl.StringVar(&o.Device, "device", "", "cpu")
 
