@@ -67,12 +67,13 @@ golden: ## regenerate the fixtures with PYTHON, or PYTHON_TS and PYTHON_DYN (tes
 	if [ -z "$$found" ]; then echo "no golden.sh beside any testdata"; exit 1; fi
 
 # What is in out/matrix stays as it is; FORCE=1 exports it again. Without a Python only what is there is run.
-export-matrix: library ## run Ghostwriter on many architectures and exporters, exported by PYTHON_TS and PYTHON_DYN into out/matrix
+export-matrix: build ## run Ghostwriter on many architectures and exporters, exported by PYTHON_TS and PYTHON_DYN into out/matrix
 	@export OUT=$(CURDIR)/out/matrix TRANSFORMERS_VERBOSITY=error TRANSFORMERS_OFFLINE=1 HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTECODE=1; \
 	if [ -n "$(PYTHON_TS)" ]; then $(PYTHON_TS) testdata/gen/matrix.py --python ts || exit 1; fi; \
 	if [ -n "$(PYTHON_DYN)" ]; then $(PYTHON_DYN) testdata/gen/matrix.py --python dyn || exit 1; fi
 	$(GO) run ./tools/exportmatrix --write --keep out/matrix
-	@if [ -n "$(PYTHON_DYN)" ]; then OUT=$(CURDIR)/out/matrix PYTHONDONTWRITEBYTECODE=1 $(PYTHON_DYN) testdata/gen/matrix_written.py; fi
+	@export OUT=$(CURDIR)/out/matrix PYTHONDONTWRITEBYTECODE=1; \
+	if [ -n "$(PYTHON_DYN)" ]; then $(PYTHON_DYN) testdata/gen/matrix_written.py && $(PYTHON_DYN) testdata/gen/matrix_train.py bin/ghostwriter; fi
 
 clean: ## remove bin/ and out/; the cached library stays
 	rm -rf bin out

@@ -53,9 +53,8 @@ def without_numbers(graph, changed):
 def split_identities(old, new):
     """Undoes in both files what became of identities; the names."""
     gone = {n.name for n in new.graph.initializer} - {n.name for n in old.graph.initializer}
-    for nodes in (old.graph.node,):
-        for node in [n for n in nodes if n.op_type == "Identity" and n.output[0] in gone]:
-            nodes.remove(node)
+    for node in [n for n in old.graph.node if n.op_type == "Identity" and n.output[0] in gone]:
+        old.graph.node.remove(node)
     for tensor in [t for t in new.graph.initializer if t.name in gone]:
         new.graph.initializer.remove(tensor)
     return gone
@@ -72,6 +71,15 @@ def difference(old, new):
     return "" if same else "something beside the weights changed", changed, len(gone)
 
 
+def compare(old, new):
+    """(what is wrong with a written model, tensors with other numbers, identities split); changes both."""
+    wrong = [w for w in (checked(new) if not checked(old) else "", loaded(new) if not loaded(old) else "") if w]
+    beside, changed, split = difference(old, new)
+    wrong += [beside] if beside else []
+    wrong += [] if changed + split else ["no weight changed"]
+    return wrong, changed, split
+
+
 def main():
     checks, failures, tensors, identities, unchecked = 0, 0, 0, 0, 0
     for place, _ in cases():
@@ -79,11 +87,8 @@ def main():
         if not path.exists():
             continue
         old, new = onnx.load(str(place / "model.onnx")), onnx.load(str(path))
-        wrong = [w for w in (checked(new) if not checked(old) else "", loaded(new) if not loaded(old) else "") if w]
         unchecked += bool(checked(old))
-        beside, changed, split = difference(old, new)
-        wrong += [beside] if beside else []
-        wrong += [] if changed + split else ["no weight changed"]
+        wrong, changed, split = compare(old, new)
         checks, tensors, identities = checks + 1, tensors + changed, identities + split
         if wrong:
             failures += 1
