@@ -336,9 +336,14 @@ func (b *Builder) symbolExtent(s *sym.Symbol) string {
 		b.dims[s.Name] = v
 		return v
 	}
-	ops := map[string]string{"min": "Min", "max": "Max", "floordiv": "Div"}
-	if op, ok := ops[s.Op]; ok {
-		return b.Op(op, nil, b.Extent(s.Args[0]), b.Extent(s.Args[1]))
+	switch s.Op {
+	case "min":
+		return b.Op("Min", nil, b.Extent(s.Args[0]), b.Extent(s.Args[1]))
+	case "max":
+		return b.Op("Max", nil, b.Extent(s.Args[0]), b.Extent(s.Args[1]))
+	case "floordiv": // Div truncates: ⌊x/y⌋ = (x − x mod y)/y
+		x, y := b.Extent(s.Args[0]), b.Extent(s.Args[1])
+		return b.Op("Div", nil, b.Op("Sub", nil, x, b.Op("Mod", nil, x, y)), y)
 	}
 	b.fail(fmt.Errorf("%w: the extent %s can't be computed", ir.ErrUnsupported, s.Name))
 	return b.Ints(1)

@@ -21,7 +21,7 @@ import torch
 
 from matrix_batch import draw, feeds
 from matrix_export import EXPORTERS
-from matrix_families import ARCHITECTURES
+from matrix_all import ARCHITECTURES, takes
 from matrix_store import folder, store, store_error
 
 
@@ -30,7 +30,7 @@ def wanted(python, patterns):
     for exporter, how in EXPORTERS.items():
         for arch, architecture in ARCHITECTURES.items():
             name = f"{arch}-{exporter}"
-            if how.python != python or how.only not in ("", architecture.loss):
+            if how.python != python or not takes(arch, exporter) or how.only not in ("", architecture.loss):
                 continue
             if patterns and not any(fnmatch.fnmatch(name, p) for p in patterns):
                 continue

@@ -10,6 +10,7 @@ LOWEST = 3  # ids below are special somewhere: PyTorch gives the rows of a paddi
 HIGHEST = 95
 LENGTHS = (9, 9, 6, 9)
 DECODER_LENGTHS = (7, 5, 7, 7)
+WAVE = 131  # samples of a sound
 
 
 def draw(name, architecture):
@@ -19,6 +20,10 @@ def draw(name, architecture):
         size = architecture.config["image_size"]
         pixels = rng.standard_normal((4, architecture.config["num_channels"], size, size))
         return {"pixel_values": pixels.astype(np.float32)}, rng.integers(0, 3, 4)
+    if "audio" in architecture.optimum:
+        mel = architecture.config.get("num_mel_bins")
+        name, shape = ("input_features", (4, mel, 2 * architecture.config["max_source_positions"])) if mel else ("input_values", (4, WAVE))
+        return {name: rng.standard_normal(shape).astype(np.float32)}, rng.integers(0, 3, 4)
     ids, mask = _tokens(rng, LENGTHS, architecture.pad)
     inputs = {"input_ids": ids, "attention_mask": mask}
     if architecture.token_types:
@@ -51,8 +56,9 @@ def trace(inputs, batch=3, length=11, decoder=8):
     out = {}
     for name, value in inputs.items():
         extent = decoder if name.startswith("decoder") else length
-        if value.ndim != 2:
-            out[name] = rng.standard_normal((batch, *value.shape[1:])).astype(np.float32)
+        if value.dtype == np.float32:
+            shape = (WAVE + 30,) if value.ndim == 2 else value.shape[1:]
+            out[name] = rng.standard_normal((batch, *shape)).astype(np.float32)
         elif name.endswith("mask"):
             out[name] = np.ones((batch, extent), np.int64)
             out[name][-1, -3:] = 0

@@ -28,10 +28,21 @@ class Image(Text):
         return self.model(pixel_values=pixel_values).logits
 
 
+class Sound(Text):
+    def forward(self, input_values):
+        return self.model(input_values=input_values).logits
+
+
+class Spectrum(Text):
+    def forward(self, input_features):
+        return self.model(input_features=input_features).logits
+
+
 def wrap(model, inputs):
     """The wrapper that takes these inputs, in their order."""
-    if "pixel_values" in inputs:
-        return Image(model)
+    for name, kind in (("pixel_values", Image), ("input_values", Sound), ("input_features", Spectrum)):
+        if name in inputs:
+            return kind(model)
     if "decoder_input_ids" in inputs:
         return TextToText(model)
     return TypedText(model) if "token_type_ids" in inputs else Text(model)

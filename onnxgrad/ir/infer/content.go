@@ -20,8 +20,9 @@ var contentRules = map[string]func(*call) []sym.Dim{
 		return each(c.in(0).Content, func(d sym.Dim) sym.Dim { return sym.Mul(d, sym.Const(-1)) })
 	},
 	"Add": binary(sym.Add), "Sub": binary(sym.Sub), "Mul": binary(sym.Mul), "Min": binary(sym.Min), "Max": binary(sym.Max),
-	"Mod": binary(sym.Mod), "Div": divContent,
-	"Gather": gatherContent, "Slice": sliceContent, "Concat": concatContent, "Expand": expandContent,
+	"Mod": modContent, "Div": divContent,
+	"Transpose": transposeContent,
+	"Gather":    gatherContent, "Slice": sliceContent, "Concat": concatContent, "Expand": expandContent,
 	"ConstantOfShape": fillContent, "ReduceProd": reduceContent(sym.Const(1), sym.Mul), "ReduceSum": reduceContent(sym.Const(0), sym.Add),
 	"Equal": equalContent, "Not": notContent,
 	"Less": orderContent(false, false), "LessOrEqual": orderContent(true, false),
@@ -80,7 +81,7 @@ func each(in []sym.Dim, f func(sym.Dim) sym.Dim) []sym.Dim {
 // pair aligns two contents of equal length, or one of length 1.
 func pair(c *call) (a, b []sym.Dim) {
 	a, b = c.in(0).Content, c.in(1).Content
-	if a == nil || b == nil || len(c.node.Inputs) != 2 {
+	if a == nil || b == nil || len(c.node.Inputs) != 2 || !aligned(c.in(0), c.in(1)) {
 		return nil, nil
 	}
 	if len(a) == 1 && len(b) > 1 {
@@ -93,6 +94,15 @@ func pair(c *call) (a, b []sym.Dim) {
 		return nil, nil
 	}
 	return a, b
+}
+
+// aligned reports that equal places of two contents meet: vectors and scalars, or
+// tensors of one shape.
+func aligned(a, b Info) bool {
+	if a.Rank() <= 1 && b.Rank() <= 1 || len(a.Content) == 1 || len(b.Content) == 1 {
+		return true
+	}
+	return slices.EqualFunc(a.Shape, b.Shape, sym.Equal)
 }
 
 func binary(f func(a, b sym.Dim) sym.Dim) func(*call) []sym.Dim {
@@ -110,7 +120,8 @@ func binary(f func(a, b sym.Dim) sym.Dim) func(*call) []sym.Dim {
 }
 
 // divContent: integer division truncates; a floating quotient is content only
-// when it is exact.
+// when it is exact. What is certainly not positive is divided by its opposite; a
+// difference of extents (a convolution's positions) is taken not to be negative.
 func divContent(c *call) []sym.Dim {
 	a, b := pair(c)
 	if a == nil {
@@ -120,15 +131,27 @@ func divContent(c *call) []sym.Dim {
 	for i := range a {
 		q, ok := sym.DivExact(a[i], b[i])
 		if !ok {
-			x, okx := a[i].Const()
-			if !c.in(0).DType.IsInt() || okx && x < 0 || b[i].Is(0) {
+			minus := sym.Mul(a[i], sym.Const(-1))
+			if !c.in(0).DType.IsInt() || b[i].Is(0) || !extent(b[i]) {
 				return nil
 			}
-			q = sym.FloorDiv(a[i], b[i])
+			if q = sym.FloorDiv(a[i], b[i]); extent(minus) {
+				q = sym.Mul(sym.FloorDiv(minus, b[i]), sym.Const(-1))
+			}
 		}
 		out[i] = q
 	}
 	return out
+}
+
+// modContent has the sign of the divisor, which is positive here; with fmod the
+// sign is the dividend's.
+func modContent(c *call) []sym.Dim {
+	_, b := pair(c)
+	if c.node.Int("fmod", 0) != 0 || slices.ContainsFunc(b, func(d sym.Dim) bool { return d.Is(0) || !extent(d) }) {
+		return nil
+	}
+	return binary(sym.Mod)(c)
 }
 
 func gatherContent(c *call) []sym.Dim {
@@ -151,20 +174,90 @@ func gatherContent(c *call) []sym.Dim {
 }
 
 func sliceContent(c *call) []sym.Dim {
-	data := c.in(0).Content
-	spec, ok := c.sliceSpec(1)
-	if data == nil || !ok || len(spec) != 1 || spec[0].step == 0 {
+	x := c.in(0)
+	dims, known := x.extents()
+	spec, ok := c.sliceSpec(len(dims))
+	if len(x.Content) == 0 || !known || !ok {
 		return nil
 	}
-	a, oka := spec[0].start.Const()
-	b, okb := spec[0].end.Const()
-	if !oka || !okb {
+	taken := make([][]int, len(dims)) // by axis
+	for k, n := range dims {
+		taken[k] = count(n)
+	}
+	for _, s := range spec {
+		a, oka := s.start.Const()
+		b, okb := s.end.Const()
+		if !oka || !okb || s.step == 0 || s.axis < 0 || s.axis >= len(dims) {
+			return nil
+		}
+		start, end := sliceBounds(int64(dims[s.axis]), a, b, s.step)
+		taken[s.axis] = nil
+		for i := start; s.step > 0 && i < end || s.step < 0 && i > end; i += s.step {
+			taken[s.axis] = append(taken[s.axis], int(i))
+		}
+	}
+	return pick(x.Content, dims, taken)
+}
+
+// count is 0, 1, …, n−1.
+func count(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// pick takes the elements at the given places of every axis, row-major.
+func pick(data []sym.Dim, dims []int, taken [][]int) []sym.Dim {
+	at := []int{0}
+	for k, n := range dims {
+		var next []int
+		for _, base := range at {
+			for _, i := range taken[k] {
+				next = append(next, base*n+i)
+			}
+		}
+		at = next
+	}
+	out := make([]sym.Dim, len(at))
+	for i, k := range at {
+		out[i] = data[k]
+	}
+	return out
+}
+
+// transposeContent: TorchScript writes the pads of F.pad as a reversed, transposed
+// table of pairs.
+func transposeContent(c *call) []sym.Dim {
+	x := c.in(0)
+	dims, known := x.extents()
+	perm, given := c.node.Ints("perm")
+	if x.Content == nil || !known || given && len(perm) != len(dims) {
 		return nil
 	}
-	start, end := sliceBounds(int64(len(data)), a, b, spec[0].step)
-	out := []sym.Dim{}
-	for i := start; spec[0].step > 0 && i < end || spec[0].step < 0 && i > end; i += spec[0].step {
-		out = append(out, data[i])
+	strides, sizes := make([]int, len(dims)), make([]int, len(dims))
+	for k := range dims {
+		from := len(dims) - 1 - k
+		if given {
+			from = int(perm[k])
+		}
+		if from < 0 || from >= len(dims) {
+			return nil
+		}
+		sizes[k], strides[k] = dims[from], 1
+		for _, n := range dims[from+1:] {
+			strides[k] *= n
+		}
+	}
+	out := make([]sym.Dim, len(x.Content))
+	for i := range out {
+		rest, at := i, 0
+		for k := len(sizes) - 1; k >= 0; k-- {
+			at += rest % sizes[k] * strides[k]
+			rest /= sizes[k]
+		}
+		out[i] = x.Content[at]
 	}
 	return out
 }
@@ -173,7 +266,7 @@ func concatContent(c *call) []sym.Dim {
 	out := []sym.Dim{}
 	for i := range c.node.Inputs {
 		part := c.in(i).Content
-		if part == nil {
+		if part == nil || c.in(i).Rank() > 1 && c.node.Int("axis", 0) != 0 {
 			return nil
 		}
 		out = append(out, part...)
@@ -337,6 +430,9 @@ func whereContent(c *call) []sym.Dim {
 	cond, ok := c.in(0).Ints()
 	a, b := c.in(1).Content, c.in(2).Content
 	if !ok || a == nil || b == nil {
+		return nil
+	}
+	if !aligned(c.in(0), c.in(1)) || !aligned(c.in(0), c.in(2)) || !aligned(c.in(1), c.in(2)) {
 		return nil
 	}
 	n := max(len(cond), len(a), len(b))

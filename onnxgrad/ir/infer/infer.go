@@ -23,7 +23,7 @@ type Info struct {
 	Ranked bool
 	Shape  []sym.Dim
 	// Content holds the elements of an integer (or integer-valued) tensor of
-	// rank 0 or 1 with at most maxContent elements; nil where unknown.
+	// constant shape, row-major, at most maxContent of them; nil where unknown.
 	Content []sym.Dim
 }
 
@@ -32,6 +32,21 @@ const maxContent = 64
 
 // Rank returns the number of dimensions; only meaningful when Ranked.
 func (i Info) Rank() int { return len(i.Shape) }
+
+// holds reports whether a content of n elements may be that of i.
+func (i Info) holds(n int) bool {
+	return i.Ranked && n <= maxContent && (len(i.Shape) <= 1 || sym.Product(i.Shape...).Is(int64(n)))
+}
+
+// extents returns a shape that is constant.
+func (i Info) extents() ([]int, bool) {
+	ints, ok := Info{Content: nonNil(i.Shape)}.Ints()
+	out := make([]int, len(ints))
+	for k, n := range ints {
+		out[k] = int(n)
+	}
+	return out, ok && i.Ranked
+}
 
 // Ints returns the content when all of it is constant.
 func (i Info) Ints() ([]int64, bool) {
@@ -144,7 +159,7 @@ func OfTensor(t *ir.Tensor) Info {
 	for i, d := range t.Dims {
 		info.Shape[i] = sym.Const(d)
 	}
-	if len(t.Dims) > 1 || t.Len() > maxContent {
+	if t.Len() > maxContent || len(t.Dims) > 1 && t.DType.IsFloat() { // small matrices are weights
 		return info
 	}
 	if t.DType.IsInt() || t.DType == ir.Bool {
@@ -198,7 +213,7 @@ func (v *Values) Node(n *ir.Node) error {
 	}
 	if content, ok := contentRules[n.Op]; ok && n.Domain == "" {
 		out := v.Of(n.Output(0))
-		if e := content(c); len(e) <= maxContent && e != nil && out.Ranked && out.Rank() <= 1 {
+		if e := content(c); e != nil && out.holds(len(e)) {
 			out.Content = e
 			v.Set(n.Output(0), out)
 		}

@@ -43,11 +43,13 @@ func divTerm(a, b term) (term, bool) {
 	return term{coef: a.coef / b.coef, vars: vars}, true
 }
 
-// FloorDiv returns ⌊a/b⌋: exact when it can be proven exact, else opaque.
+// FloorDiv returns ⌊a/b⌋: exact when it can be proven exact, else opaque, without
+// the symbols that all terms of both share: ⌊batch·x/(batch·y)⌋ = ⌊x/y⌋.
 func FloorDiv(a, b Dim) Dim {
 	if q, ok := DivExact(a, b); ok {
 		return q
 	}
+	a, b = withoutCommon(a, b)
 	x, okx := a.Const()
 	y, oky := b.Const()
 	if okx && oky && y != 0 {
@@ -58,6 +60,22 @@ func FloorDiv(a, b Dim) Dim {
 		return Const(q)
 	}
 	return opaque("floordiv", a, b)
+}
+
+// withoutCommon divides a and b by the symbols that occur in all their terms.
+func withoutCommon(a, b Dim) (Dim, Dim) {
+	if len(a.terms) == 0 || len(b.terms) == 0 {
+		return a, b
+	}
+	for _, v := range a.terms[0].vars {
+		factor := term{coef: 1, vars: []*Symbol{v}}
+		x, okx := DivExact(a, Dim{terms: []term{factor}})
+		y, oky := DivExact(b, Dim{terms: []term{factor}})
+		if okx && oky {
+			a, b = x, y
+		}
+	}
+	return a, b
 }
 
 // Mod returns a mod b with the sign of b, as ONNX's Mod on integers.
@@ -127,10 +145,21 @@ func (s *Symbol) eval(env map[string]int64) (int64, bool) {
 	if x, ok := env[s.Name]; ok {
 		return x, true
 	}
-	if s.Op == "min" {
-		a, oka := s.Args[0].Eval(env)
-		b, okb := s.Args[1].Eval(env)
-		return min(a, b), oka && okb
+	if len(s.Args) != 2 {
+		return 0, false
+	}
+	a, oka := s.Args[0].Eval(env)
+	b, okb := s.Args[1].Eval(env)
+	if !oka || !okb {
+		return 0, false
+	}
+	switch s.Op {
+	case "min":
+		return min(a, b), true
+	case "max":
+		return max(a, b), true
+	case "floordiv":
+		return FloorDiv(Const(a), Const(b)).Const()
 	}
 	return 0, false
 }

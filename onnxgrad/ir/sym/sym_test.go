@@ -100,6 +100,11 @@ func TestOperationsAgreeWithIntegers(tt *testing.T) {
 		check("sub", Sub(x, y), vx-vy)
 		check("mul", Mul(x, y), vx*vy)
 		check("min", Min(x, y), min(vx, vy))
+		check("max", Max(x, y), max(vx, vy))
+		if vy != 0 {
+			check("floor of the quotient", FloorDiv(x, y), int64(math.Floor(float64(vx)/float64(vy))))
+			check("mod", Mod(x, y), vx-vy*int64(math.Floor(float64(vx)/float64(vy))))
+		}
 		if q, ok := DivExact(Mul(x, y), y); vy != 0 {
 			if !ok {
 				r.Fatalf("%s·%s is not divisible by %s", x, y, y)
