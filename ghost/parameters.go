@@ -87,6 +87,9 @@ func findParameters(g *ir.Graph, values *infer.Values, proof *separate.Proof) ([
 			constants = append(constants, Constant{name, t.Dims, "a scalar"})
 		default:
 			uses, why := f.uses(name)
+			if f.writtenNeutral(name, uses) {
+				uses, why = nil, "a neutral scale or shift that the exporter wrote"
+			}
 			if len(uses) == 0 {
 				constants = append(constants, Constant{name, t.Dims, why})
 				continue

@@ -19,8 +19,27 @@ func stem() *irtest.Builder {
 		Node("m = ReduceMean(g,last)", ir.Attrs{"keepdims": int64(0)}).Ints("last", []int64{1}, -1).Node("logits = MatMul(m,head)")
 }
 
+// normed is a convolution whose weights are normalised in the graph, as wav2vec 2.0
+// has it: w = g·v/‖v‖ over all but the last axis.
+func normed() *irtest.Builder {
+	return irtest.New(18).Input("sound", ir.Float32, "batch", 3, "length").Output("logits").
+		Fill("v", 4, 3, 5).Fill("g", 1, 1, 5).Fill("b", 4).Fill("head", 4, 3).Ints("all", nil, 0, 1).
+		Node("n = ReduceL2(v,all)").Node("u = Div(v,n)").Node("w = Mul(u,g)").
+		Node("h = Conv(sound,w,b)", ir.Attrs{"pads": []int64{2, 2}}).Node("t = Tanh(h)").
+		Node("m = ReduceMean(t,last)", ir.Attrs{"keepdims": int64(0)}).Ints("last", []int64{1}, -1).Node("logits = MatMul(m,head)")
+}
+
 func TestConvolutionsHaveTheLoopsNorms(t *testing.T) {
-	m := modelOf(t, stem())
+	for name, c := range map[string]struct {
+		graph      *irtest.Builder
+		parameters int
+	}{"two, one of them grouped": {stem(), 5}, "weights normalised in the graph": {normed(), 4}} {
+		t.Run(name, func(t *testing.T) { convolutionHasTheLoopsNorms(t, modelOf(t, c.graph), c.parameters) })
+	}
+}
+
+func convolutionHasTheLoopsNorms(t *testing.T, m *Model, parameters int) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, shape := range [][]int64{{1, 3, 7}, {2, 3, 20}, {7, 3, 33}} {
 		data := make([]float32, shape[0]*shape[1]*shape[2])
@@ -50,8 +69,8 @@ func TestConvolutionsHaveTheLoopsNorms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(fast.Norms) != 5 {
-			t.Fatalf("%d parameters, want 5: %v", len(fast.Norms), fast.Norms)
+		if len(fast.Norms) != parameters {
+			t.Fatalf("%d parameters, want %d: %v", len(fast.Norms), parameters, fast.Norms)
 		}
 		for name, v := range loop.Norms {
 			for k := range v {

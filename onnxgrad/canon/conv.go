@@ -26,7 +26,7 @@ func linearizeConvolutions(c *Graph) error {
 		x := values.Of(n.Input(0))
 		if p, ok := patchOf(n, c, x); ok {
 			out = append(out, p.nodes(c, n)...)
-		} else if u, ok := unfoldingOf(n, c, x); ok {
+		} else if u, ok := unfoldingOf(n, c.kernelDims(n, values), x); ok {
 			out = append(out, u.nodes(c, n)...)
 		} else {
 			out = append(out, n)
@@ -48,20 +48,35 @@ type unfolding struct {
 	channelsKnown                    bool
 }
 
-// unfoldingOf reads a convolution whose weights are a parameter. What is left as
+// kernelDims returns the shape of a convolution's weights: a parameter, or what is
+// computed of parameters (wav2vec 2.0 normalises its weights in the graph). It is
+// nil for a constant and for a shape that is not known.
+func (c *Graph) kernelDims(n *ir.Node, values *infer.Values) []int64 {
+	if !n.Is("Conv") || c.Lifted[n.Input(1)] {
+		return nil
+	}
+	w := values.Of(n.Input(1))
+	dims, known := infer.Info{Content: w.Shape}.Ints()
+	if !known || !w.Ranked || !w.DType.IsFloat() {
+		return nil
+	}
+	return dims
+}
+
+// unfoldingOf reads a convolution by weights of the given shape. What is left as
 // it is has no per-example gradient and is refused later, by name.
-func unfoldingOf(n *ir.Node, c *Graph, x infer.Info) (*unfolding, bool) {
-	w, ok := c.Inits[n.Input(1)]
-	if !n.Is("Conv") || !ok || c.Lifted[w.Name] || !w.DType.IsFloat() || len(w.Dims) < 3 || x.Ranked && x.Rank() != len(w.Dims) {
+func unfoldingOf(n *ir.Node, w []int64, x infer.Info) (*unfolding, bool) {
+	if len(w) < 3 || x.Ranked && x.Rank() != len(w) {
 		return nil, false
 	}
-	u := &unfolding{outputs: w.Dims[0], perGroup: w.Dims[1], groups: n.Int("group", 1), kernel: w.Dims[2:]}
+	u := &unfolding{outputs: w[0], perGroup: w[1], groups: n.Int("group", 1), kernel: w[2:]}
 	spatial := len(u.kernel)
 	if x.Ranked {
 		_, u.channelsKnown = x.Shape[1].Const()
 	}
 	u.strides, u.dilations = orOnes(n, "strides", spatial), orOnes(n, "dilations", spatial)
-	u.pads, ok = u.padding(n, x)
+	pads, ok := u.padding(n, x)
+	u.pads = pads
 	for _, k := range u.kernel {
 		ok = ok && k > 0
 	}

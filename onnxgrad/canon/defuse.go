@@ -18,6 +18,7 @@ var expansions = map[string]func(*expander) error{
 	".Attention":                                     (*expander).attention23,
 	".RotaryEmbedding":                               (*expander).rotary23,
 	".Tile":                                          (*expander).tile,
+	".Resize":                                        (*expander).resize,
 	"com.microsoft.Attention":                        (*expander).packedAttention,
 	"com.microsoft.MultiHeadAttention":               (*expander).multiHeadAttention,
 	"com.microsoft.GroupQueryAttention":              (*expander).groupQueryAttention,

@@ -55,7 +55,7 @@ func upgrade(c *Graph) error {
 // the given opset and are not upgraded.
 var changed = map[string]int64{
 	"If": 13, "Loop": 13, "Scan": 13, // their bodies would need upgrading too
-	"Resize": 18, "Upsample": 18, "Scatter": 18, "GroupNormalization": 18,
+	"Resize": 11, "Upsample": 18, "Scatter": 18, "GroupNormalization": 18,
 	"TopK": 10, "RNN": 14, "LSTM": 14, "GRU": 14, "DynamicSlice": 18,
 }
 

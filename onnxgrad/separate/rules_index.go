@@ -51,7 +51,9 @@ func gatherElements(c *step) []Label {
 
 // gatherND reads with index tuples. With record numbers as their first
 // component every record reads itself: transformers writes masks as
-// mask[batch, position]. With batch_dims ≥ 1 the operator pairs rows itself.
+// mask[batch, position]. With batch_dims ≥ 1 the operator pairs rows itself. Tuples
+// that are the same for all must not reach the axis of the records: Falcon takes
+// its shared key's head so.
 func gatherND(c *step) []Label {
 	data, idx := c.in(0), c.in(1)
 	rank := c.info(1).Rank()
@@ -64,6 +66,11 @@ func gatherND(c *step) []Label {
 		return one(records(idx.Axis, idx.Block))
 	case data.Leading() && idx.Leading() && c.node.Int("batch_dims", 0) >= 1:
 		return one(data)
+	}
+	if idx.Kind == Invariant && data.Kind == Batch && c.info(1).Ranked && rank > 0 && c.node.Int("batch_dims", 0) == 0 {
+		if width, known := c.info(1).Shape[rank-1].Const(); known && int64(data.Axis) >= width {
+			return one(records(rank-1+data.Axis-int(width), data.Block))
+		}
 	}
 	return one(mixed(c.node, "picks records by index"))
 }

@@ -56,6 +56,7 @@ func TestMixingIsRefused(t *testing.T) {
 		{"reads another record by index", xt().Input("i", ir.Int64, "n", "t", 2).Node("y = GatherND(x,i)"), "GatherND_0"},
 		{"norm over the batch axis", x().Fill("s", 3).Node("xt = Transpose(x)").Node("l = LayerNormalization(xt,s)").Node("y = Transpose(l)"), "LayerNormalization_1"},
 		{"unknown operator", x().Domain("acme", 1).Node("y = acme::Blend(x)"), "Blend_0"},
+		{"one record for all by GatherND", xt().Ints("i", []int64{1, 1}, -1).Node("g = GatherND(x,i)").Node("y = Add(x,g)"), "GatherND_0"},
 		{"unknown operator on weights", x().Domain("acme", 1).Fill("w", 3).Node("k = acme::Bias(w)").Node("y = Add(x,k)"), "Bias_0"},
 		{"two inputs read crosswise", x().Input("z", ir.Float32, 3, "n").Node("y = MatMul(x,z)"), "y"},
 		{"not a row per record", x().Node("y = Transpose(x)"), "y"},
@@ -85,6 +86,8 @@ func TestSeparateGraphsAreAccepted(t *testing.T) {
 		{"sequence first", xt().Fill("w", 4, 4).Node("s = Transpose(x)", ir.Attrs{"perm": []int64{1, 0, 2}}).Node("h = MatMul(s,w)").Node("y = Transpose(h)", ir.Attrs{"perm": []int64{1, 0, 2}})},
 		{"identity by GatherND", xt().Ints("z", []int64{}, 0).Ints("o", []int64{}, 1).Node("s = Shape(x)", ir.Attrs{"end": int64(1)}).Node("n = Squeeze(s)").
 			Node("r = Range(z,n,o)").Ints("a", nil, 1).Node("c = Unsqueeze(r,a)").Node("y = GatherND(x,c)")},
+		{"one place behind the records' axis", xt().Ints("i", []int64{1, 1}, -1).Node("f = Transpose(x)", ir.Attrs{"perm": []int64{2, 0, 1}}).Node("g = GatherND(f,i)").
+			Ints("a", nil, 0).Node("y = Squeeze(g,a)")},
 		{"mean over the sequence", xt().Ints("a", nil, 1).Node("m = ReduceMean(x,a)").Node("y = Sub(x,m)")},
 		{"head size from a shape", xt().Node("s = Shape(x)").Ints("a", nil, 2).Node("d = Gather(s,a)").Node("f = Cast(d)", ir.Attrs{"to": int64(1)}).Node("q = Sqrt(f)").Node("y = Div(x,q)")},
 		{"one token expanded over the batch", irtest.New(18).Input("x", ir.Float32, "n", "t", 4).Output("y").Fill("cls", 1, 1, 4).Node("s = Shape(x)", ir.Attrs{"end": int64(1)}).

@@ -28,11 +28,16 @@ class Architecture:
     hidden: int = 0
     pad: int = 0
     token_types: bool = False
+    fixed: tuple = ()  # patterns of what PyTorch does not train and an ONNX file can't tell from parameters: --freeze
     buffers: tuple = ()  # buffers added to activations: an ONNX file can't tell them from parameters, so the golden counts them
 
     def named(self, *classes):
         """The same with other classes."""
         return replace(self, classes=classes)
+
+    def freezing(self, *patterns):
+        """The same with fixed tables."""
+        return replace(self, fixed=patterns)
 
     def build(self, attn=None):
         """The model in evaluation mode, float32; attn is transformers' attn_implementation, by default its own choice."""

@@ -29,7 +29,6 @@ def compute(name, half, dtype):
     model = architecture.build()
     model = (model.half() if half else model).to(dtype)
     inputs, labels = draw(name, architecture)
-    # A table that PyTorch keeps from training (Pegasus' positions) is a table like others in an ONNX file.
     parameters = [p.requires_grad_() for p in (*model.parameters(), *(model.get_buffer(b) for b in architecture.buffers))]
     values = {"loss": [], "norm": [], "numbers": 0}
     for i in range(len(labels)):

@@ -18,6 +18,7 @@ type caseFile struct {
 	Arch, Exporter, Error, Forward string
 	Loss, Output                   string
 	Half                           bool
+	Freeze                         []string // what PyTorch does not train
 	Batch                          json.RawMessage
 	Golden                         golden
 }

@@ -93,7 +93,7 @@ func examineModel(ctx context.Context, folder string, c *caseFile, o options) (n
 	if err != nil {
 		return "", err
 	}
-	s := &subject{model: m, loss: c.Loss}
+	s := &subject{model: m, loss: c.Loss, freeze: matching(m, c.Freeze)}
 	ghost, err := s.gradNorms(ctx, b, "ghost")
 	if err != nil {
 		return "", err
@@ -153,10 +153,20 @@ func (s *subject) otherParameters(c *caseFile, g *runtime.GradNorms, differs err
 
 // A subject is an opened model with the loss that it is examined with.
 type subject struct {
-	model *runtime.Model
-	loss  string
+	model  *runtime.Model
+	loss   string
+	freeze []string
+}
+
+// matching leaves out patterns of parameters that this file has none of: an
+// exporter may have written a table as a constant.
+func matching(m *runtime.Model, patterns []string) []string {
+	return slices.DeleteFunc(slices.Clone(patterns), func(p string) bool {
+		_, err := m.Inspect(nil, []string{p})
+		return err != nil
+	})
 }
 
 func (s *subject) gradNorms(ctx context.Context, b *runtime.Batch, method string) (*runtime.GradNorms, error) {
-	return s.model.GradNorms(ctx, b, runtime.GradNormsOptions{Loss: s.loss, Method: method, PerParameter: true})
+	return s.model.GradNorms(ctx, b, runtime.GradNormsOptions{Loss: s.loss, Method: method, PerParameter: true, Freeze: s.freeze})
 }

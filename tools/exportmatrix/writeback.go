@@ -21,7 +21,7 @@ func (s *subject) writeBack(ctx context.Context, c *caseFile, dir string) error 
 		return err
 	}
 	// No record is clipped, so that the sum is the gradient of the summed loss.
-	g, err := s.model.GradNorms(ctx, b, runtime.GradNormsOptions{Loss: s.loss, ClipNorm: 1e30, Clip: "auto", ClipGamma: 1e30, Sum: true})
+	g, err := s.model.GradNorms(ctx, b, runtime.GradNormsOptions{Loss: s.loss, ClipNorm: 1e30, Clip: "auto", ClipGamma: 1e30, Sum: true, Freeze: s.freeze})
 	if err != nil {
 		return fmt.Errorf("sum: %w", err)
 	}
@@ -96,7 +96,7 @@ func (w *written) lossOf(ctx context.Context, m *runtime.Model) (float64, error)
 	if w.file.Forward == "" {
 		return forwardLoss(ctx, m, w.batch, w.file)
 	}
-	s := &subject{model: m, loss: w.loss}
+	s := &subject{model: m, loss: w.loss, freeze: w.freeze}
 	g, err := s.gradNorms(ctx, w.batch, "ghost")
 	if err != nil {
 		return 0, err

@@ -24,6 +24,7 @@ var contentRules = map[string]func(*call) []sym.Dim{
 	"Transpose": transposeContent,
 	"Gather":    gatherContent, "Slice": sliceContent, "Concat": concatContent, "Expand": expandContent,
 	"ConstantOfShape": fillContent, "ReduceProd": reduceContent(sym.Const(1), sym.Mul), "ReduceSum": reduceContent(sym.Const(0), sym.Add),
+	"ReduceMax": extremeContent(sym.Max), "ReduceMin": extremeContent(sym.Min),
 	"Equal": equalContent, "Not": notContent,
 	"Less": orderContent(false, false), "LessOrEqual": orderContent(true, false),
 	"Greater": orderContent(false, true), "GreaterOrEqual": orderContent(true, true),
@@ -314,6 +315,18 @@ func reduceContent(unit sym.Dim, f func(a, b sym.Dim) sym.Dim) func(*call) []sym
 			acc = f(acc, d)
 		}
 		return []sym.Dim{acc}
+	}
+}
+
+// extremeContent: TorchScript takes the count of repeat_interleave as the largest of
+// equal numbers.
+func extremeContent(f func(a, b sym.Dim) sym.Dim) func(*call) []sym.Dim {
+	return func(c *call) []sym.Dim {
+		x := c.in(0).Content
+		if len(x) == 0 {
+			return nil
+		}
+		return reduceContent(x[0], f)(c)
 	}
 }
 
