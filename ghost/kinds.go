@@ -50,6 +50,7 @@ var kinds = map[string]func(f *finder, n *ir.Node, i int, root string) (Kind, st
 		return normOperand(f, n, i, root)
 	},
 	"LayerNormalization": normOperand, "RMSNormalization": normOperand, "SimplifiedLayerNormalization": normOperand,
+	"DequantizeLinear": quantisedOperand, "GatherBlockQuantized": quantisedOperand, "MatMulNBits": quantisedOperand,
 	"Add": addend, "Sum": addend, "Sub": addend,
 	"Mul": factor, "Div": factor, "PRelu": factor,
 	"BiasGelu": addend, "FastGelu": addend,
@@ -152,6 +153,15 @@ func (f *finder) followsScale(n *ir.Node, i int) bool {
 		return false
 	}
 	return slices.ContainsFunc(p.Inputs, func(in string) bool { return f.views[in] != nil && f.values.Of(in).Rank() == 1 })
+}
+
+// quantisedOperand: what stands beside quantised weights belongs to them, but for
+// the bias of a product.
+func quantisedOperand(f *finder, n *ir.Node, i int, _ string) (Kind, string) {
+	if n.Op == "MatMulNBits" && i == 5 && f.activation[n.Input(0)] {
+		return Bias, ""
+	}
+	return "", "a scale of quantised weights: it stays as it is"
 }
 
 func convolution(_ *finder, _ *ir.Node, i int, _ string) (Kind, string) {

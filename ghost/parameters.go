@@ -160,6 +160,9 @@ func (f *finder) makesActivation(n *ir.Node) bool {
 		info := f.values.Of(n.Output(0))
 		return info.DType.IsFloat() || info.DType == ir.Undefined
 	}
+	if readsQuantised[n.Op] && f.values.Of(n.Output(0)).DType.IsFloat() && f.proof.Of(n.Output(0)).Kind != separate.Invariant {
+		return true // rows of a quantised table
+	}
 	return n.Is("Gather") && f.views[n.Input(0)] != nil && f.isTable(n)
 }
 

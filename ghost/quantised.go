@@ -2,6 +2,7 @@ package ghost
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 )
@@ -22,14 +23,21 @@ func quantised(g *ir.Graph) []Constant {
 		if t.DType.IsFloat() || len(t.Dims) == 0 || g.Lifted[name] {
 			continue
 		}
-		for _, u := range ix.Uses[name] {
-			if readsQuantised[u.Node.Op] && u.Index <= 1 {
-				out = append(out, Constant{name, t.Dims, fmt.Sprintf("quantised (%s): it stays as it is", t.DType)})
-				break
-			}
+		if slices.ContainsFunc(ix.Uses[name], func(u ir.Use) bool { return isWeight(ix, u) }) {
+			out = append(out, Constant{name, t.Dims, fmt.Sprintf("quantised (%s): it stays as it is", t.DType)})
 		}
 	}
 	return out
+}
+
+// isWeight reports that a use of integers makes numbers of them, directly or row by
+// row.
+func isWeight(ix *ir.Index, u ir.Use) bool {
+	if readsQuantised[u.Node.Op] {
+		return u.Index <= 1
+	}
+	return u.Node.Is("Gather") && u.Index == 0 &&
+		slices.ContainsFunc(ix.Uses[u.Node.Output(0)], func(v ir.Use) bool { return readsQuantised[v.Node.Op] && v.Index == 0 })
 }
 
 // RefuseLeft is the error of training a whole model some of whose weights are

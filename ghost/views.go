@@ -13,7 +13,7 @@ import (
 // and multiplies it with the weights of keys and queries before it meets an
 // activation; a low-rank update adds the product of two matrices to a weight.
 func (f *finder) viewOf(n *ir.Node) (roots map[string]bool, worked bool) {
-	if onnxgrad.Supported(n) != "rule" || !f.values.Of(n.Output(0)).DType.IsFloat() {
+	if readsQuantised[n.Op] || onnxgrad.Supported(n) != "rule" || !f.values.Of(n.Output(0)).DType.IsFloat() {
 		return nil, false
 	}
 	plain, views := structural[n.Op] && n.Domain == "", 0

@@ -33,6 +33,7 @@ var expansions = map[string]func(*expander) error{
 	"com.microsoft.FusedGemm":                        (*expander).fusedGemm,
 	"com.microsoft.FusedConv":                        (*expander).fusedConv,
 	"com.microsoft.BiasSoftmax":                      (*expander).biasSoftmax,
+	"com.microsoft.RelativePositionBias":             (*expander).relativePositionBias,
 }
 
 // An expander writes one fused node.

@@ -23,6 +23,8 @@ var rules = func() map[string]rule {
 		".Range": rangeRule, ".Trilu": trilu, ".BatchNormalization": batchNorm, ".OneHot": oneHot,
 		".ScatterND": scatterND, ".ReverseSequence": reverseSequence, ".CastLike": keep, ".MaxPool": maxPool,
 		".LpNormalization": alongAxis(-1), ".MeanVarianceNormalization": meanVariance,
+		".DynamicQuantizeLinear": quantizeByBatch,
+		".DequantizeLinear":      dequantize, "com.microsoft.DequantizeLinear": dequantize,
 		"com.microsoft.MatMulNBits": packedProduct, "com.microsoft.GatherBlockQuantized": gatherPacked,
 	}
 	add := func(r rule, ops string) {

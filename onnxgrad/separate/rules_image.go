@@ -76,6 +76,37 @@ func reverseSequence(c *step) []Label {
 	return one(mixed(c.node, "reverses the records, or by lengths that are not theirs"))
 }
 
+// quantizeByBatch chooses its scale by the least and the largest number of all
+// records together.
+func quantizeByBatch(c *step) []Label {
+	if l := c.in(0); l.Kind == Invariant {
+		return one(l)
+	}
+	return one(mixed(c.node, "quantises by the range of the whole batch; export in floating point, or quantise weights only (MatMulNBits)"))
+}
+
+// dequantize: a scale for all, for places along another axis than the records', or
+// for blocks of such.
+func dequantize(c *step) []Label {
+	l, x, scale := c.in(0), c.info(0), c.info(1)
+	for i := 1; i < len(c.node.Inputs); i++ {
+		if c.in(i).Kind != Invariant {
+			return one(mixed(c.node, "has a scale that depends on the records"))
+		}
+	}
+	if l.Kind == Invariant {
+		return one(l)
+	}
+	if l.Kind != Batch || !x.Ranked || !scale.Ranked {
+		return one(mixed(c.node, "reads a value of unknown rank"))
+	}
+	single := scale.Rank() == 0 || scale.Rank() == 1 && scale.Shape[0].Is(1)
+	if !single && (normal(c.node.Int("axis", 1), x.Rank()) == l.Axis || scale.Rank() > 1 && !scale.Shape[min(l.Axis, scale.Rank()-1)].Is(1)) {
+		return one(mixed(c.node, "scales records by their place"))
+	}
+	return one(l)
+}
+
 // packedProduct multiplies rows with packed weights.
 func packedProduct(c *step) []Label {
 	l, x := c.in(0), c.info(0)

@@ -53,6 +53,7 @@ func TestMixingIsRefused(t *testing.T) {
 		{"position-dependent scale", x().Ints("z", []int64{}, 0).Ints("o", []int64{}, 1).Node("s = Shape(x)", ir.Attrs{"end": int64(1)}).Node("n = Squeeze(s)").
 			Node("r = Range(z,n,o)").Node("f = Cast(r)", ir.Attrs{"to": int64(1)}).Ints("a", nil, 1).Node("c = Unsqueeze(f,a)").Node("y = Mul(x,c)"), "Mul_5"},
 		{"dynamic quantisation", x().Node("q,s,z = DynamicQuantizeLinear(x)").Node("f = DequantizeLinear(q,s,z)").Node("y = Identity(f)"), "DynamicQuantizeLinear_0"},
+		{"scaled by the record's place", x().Ints("i", []int64{}, 0).Node("q = Cast(x)", ir.Attrs{"to": int64(ir.Int8)}).Fill("s", 4).Node("y = DequantizeLinear(q,s)", ir.Attrs{"axis": int64(0)}), "DequantizeLinear_1"},
 		{"reads another record by index", xt().Input("i", ir.Int64, "n", "t", 2).Node("y = GatherND(x,i)"), "GatherND_0"},
 		{"norm over the batch axis", x().Fill("s", 3).Node("xt = Transpose(x)").Node("l = LayerNormalization(xt,s)").Node("y = Transpose(l)"), "LayerNormalization_1"},
 		{"unknown operator", x().Domain("acme", 1).Node("y = acme::Blend(x)"), "Blend_0"},
@@ -88,6 +89,8 @@ func TestSeparateGraphsAreAccepted(t *testing.T) {
 			Node("r = Range(z,n,o)").Ints("a", nil, 1).Node("c = Unsqueeze(r,a)").Node("y = GatherND(x,c)")},
 		{"one place behind the records' axis", xt().Ints("i", []int64{1, 1}, -1).Node("f = Transpose(x)", ir.Attrs{"perm": []int64{2, 0, 1}}).Node("g = GatherND(f,i)").
 			Ints("a", nil, 0).Node("y = Squeeze(g,a)")},
+		{"rows of a quantised table", irtest.New(18).Input("ids", ir.Int64, "n", "t").Output("y").Raw("table", ir.Int8, []int64{2, 3}, 1, 2, 3, 4, 5, 6).Fill("s", 3).
+			Node("r = Gather(table,ids)").Node("y = DequantizeLinear(r,s)", ir.Attrs{"axis": int64(2)})},
 		{"mean over the sequence", xt().Ints("a", nil, 1).Node("m = ReduceMean(x,a)").Node("y = Sub(x,m)")},
 		{"head size from a shape", xt().Node("s = Shape(x)").Ints("a", nil, 2).Node("d = Gather(s,a)").Node("f = Cast(d)", ir.Attrs{"to": int64(1)}).Node("q = Sqrt(f)").Node("y = Div(x,q)")},
 		{"one token expanded over the batch", irtest.New(18).Input("x", ir.Float32, "n", "t", 4).Output("y").Fill("cls", 1, 1, 4).Node("s = Shape(x)", ir.Attrs{"end": int64(1)}).

@@ -21,6 +21,7 @@ class Exporter:
     python: str  # the environment, "ts" or "dyn"
     run: Callable
     half: bool = False  # weights in half precision
+    quantised: bool = False  # weights of four bits: PyTorch has no such model
     only: str = ""  # the loss of the architectures that it exports; "" all
 
 
@@ -100,6 +101,22 @@ def halved(source):
     return run
 
 
+def quantised(source, qdq=False):
+    """onnxruntime's four-bit weights over another exporter's model: MatMulNBits, or DequantizeLinear before each product."""
+
+    def run(name, architecture):
+        from onnxruntime.quantization import QuantFormat
+        from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
+
+        settings = DefaultWeightOnlyQuantConfig(
+            block_size=16, is_symmetric=qdq, bits=4, quant_format=QuantFormat.QDQ if qdq else QuantFormat.QOperator)
+        quantizer = MatMulNBitsQuantizer(load(name, source), algo_config=settings)
+        quantizer.process()
+        return quantizer.model.model
+
+    return run
+
+
 EXPORTERS = {
     "dyn18": Exporter("dyn", dynamo(18)),
     "ts17": Exporter("ts", torchscript(17, "sdpa")),
@@ -113,5 +130,7 @@ EXPORTERS = {
     "ts17-ortopt": Exporter("dyn", fused("ts17")),
     "dyn18-ortopt": Exporter("dyn", fused("dyn18")),
     "ts17-fp16": Exporter("dyn", halved("ts17"), half=True),
+    "dyn18-nbits": Exporter("dyn", quantised("dyn18"), quantised=True),
+    "ts17-qdq4": Exporter("dyn", quantised("ts17", qdq=True), quantised=True),
     "dyn18-fp16": Exporter("dyn", halved("dyn18"), half=True),
 }

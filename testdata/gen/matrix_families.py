@@ -87,7 +87,7 @@ def encoder(name, hidden, inner, loss="classify", token_types=True, heads=2, pad
 def t5(hidden, name="T5", **config):
     """T5; onnxruntime's optimizer takes only widths that are a multiple of the heads."""
     base = {"d_model": hidden, "d_kv": 6, "d_ff": 34, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 3,
-            "relative_attention_num_buckets": 8, "relative_attention_max_distance": 12, "vocab_size": VOCAB,
+            "relative_attention_num_buckets": 32, "relative_attention_max_distance": 40, "vocab_size": VOCAB,
             "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, "use_cache": False}
     return Architecture((f"{name}Config", f"{name}ForConditionalGeneration"), base | config, "seq2seq", "text2text-generation", "t5",
                         3, hidden)

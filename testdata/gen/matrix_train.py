@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
+from matrix_export import EXPORTERS
 from matrix_store import cases
 from matrix_written import compare
 
@@ -46,7 +47,7 @@ def rows(loss):
     return task, "train.jsonl", "".join(json.dumps(row(i)) + "\n" for i in range(40))
 
 
-def train(binary, model, loss, place):
+def train(binary, model, loss, place, *more):
     """What a run says against a model; "" if it wrote place/out."""
     folder = place / "model"
     folder.mkdir()
@@ -60,7 +61,7 @@ def train(binary, model, loss, place):
     (place / name).write_text(text)
     run = subprocess.run(
         [binary, "train", "--model", folder, "--task", task, "--train", place / name, "--out", place / "out", "--target-epsilon", "8",
-         "--steps", "2", "--expected-batch", "8", "--microbatch", "8", "--max-length", "24", "--lr", "1e-3", "--threads", "1", "--json"],
+         "--steps", "2", "--expected-batch", "8", "--microbatch", "8", "--max-length", "24", "--lr", "1e-3", "--threads", "1", "--json", *more],
         capture_output=True, text=True)
     return run.stderr.strip().splitlines()[-1] if run.returncode else ""
 
@@ -69,7 +70,8 @@ def check(binary, folder, case):
     """What is wrong with one model."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        failed = train(binary, folder / "model.onnx", case["loss"], place)
+        more = ["--freeze", "kind:quantised"] if EXPORTERS[case["exporter"]].quantised else []
+        failed = train(binary, folder / "model.onnx", case["loss"], place, *more)
         if failed:
             return failed
         new = onnx.load(str(place / "out" / "model.onnx"))
