@@ -28,7 +28,10 @@ func newStep(env *ort.Env, program *ghost.Program, threads int) (*step, error) {
 
 // openStep opens a session on a program that is already serialized.
 func openStep(env *ort.Env, program *ghost.Program, data []byte, threads int) (*step, error) {
-	s, err := env.NewSession(data, ort.Options{Name: "training step", Threads: threads})
+	// By itself the runtime rounds activations to 8 bits before it multiplies them
+	// with dequantised weights: a step function has no gradient.
+	exact := map[string]string{"session.qdq_matmulnbits_accuracy_level": "1"}
+	s, err := env.NewSession(data, ort.Options{Name: "training step", Threads: threads, Config: exact})
 	if err != nil {
 		return nil, fmt.Errorf("the runtime refuses the training step: %w", err)
 	}

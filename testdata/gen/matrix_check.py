@@ -68,6 +68,7 @@ def _losses(place, case):
     labels = _array(case["batch"]["labels"])
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")  # without it activations are rounded to 8 bits
     session = onnxruntime.InferenceSession(read_model(place), options, providers=["CPUExecutionProvider"])
     (logits,) = session.run([case["output"]], feeds)
     return np.array([score(case["loss"], torch.from_numpy(logits[i : i + 1]).double(), labels[i : i + 1]).item() for i in range(len(labels))])

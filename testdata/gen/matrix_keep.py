@@ -12,7 +12,8 @@ KEPT = (
     "phi-ts17", "bert-optimum-o2", "bert-ts17-ortopt", "minilm-ts17-fp16", "minilm-optimum-o2", "roberta-optimum-o2",
     "distilbert-optimum-o2", "albert-optimum", "albert-ts17-ortopt", "electra-optimum", "electra-ts17-ortopt", "deberta-v3-ts17",
     "deberta-v3-optimum", "t5-optimum", "t5-optimum-o2", "flan-t5-dyn23", "bart-optimum-o2", "bart-ts17", "vit-ts17-ortopt",
-    "vit-optimum",
+    "vit-optimum", "bert-dyn18-nbits", "opt-ts17-qdq4", "squeezebert-ts17", "wav2vec2-ts17", "falcon-ts17", "poolformer-dyn18",
+    "beit-ts17", "t5-ts17-ortopt",
 )
 
 

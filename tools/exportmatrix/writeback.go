@@ -109,9 +109,10 @@ func (w *written) after(ctx context.Context, step float64) (loss, along float64,
 }
 
 // lossOf is the summed loss of the written file: by running the file, or, where the
-// exported one doesn't run either, by Ghostwriter's graph of it.
+// exported one doesn't run either, or rounds activations for its quantised weights,
+// by Ghostwriter's graph of it.
 func (w *written) lossOf(ctx context.Context, m *runtime.Model) (float64, error) {
-	if w.file.Forward == "" {
+	if w.file.Forward == "" && len(w.file.Golden.Norm) > 0 {
 		return forwardLoss(ctx, m, w.batch, w.file)
 	}
 	s := &subject{model: m, loss: w.loss, freeze: w.freeze}
