@@ -41,7 +41,7 @@ func Canonical(g *ir.Graph) (*Graph, error) {
 		name string
 		run  func(*Graph) error
 	}{
-		{"repair", repair}, {"cache", emptyCache}, {"inline", inline}, {"identities", resolveIdentities}, {"upgrade", upgrade}, {"widen", widen},
+		{"repair", repair}, {"cache", emptyCache}, {"inline", inline}, {"identities", resolveIdentities}, {"upgrade", upgrade}, {"widen", widen}, {"scalars", foldScalars},
 		{"evaluation mode", dropTrainingOps}, {"fused operators", defuse}, {"convolutions", linearizeConvolutions}, {"tie", tie},
 	}
 	for _, p := range passes {

@@ -1,6 +1,8 @@
 package separate
 
 import (
+	"slices"
+
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/sym"
 )
 
@@ -129,6 +131,10 @@ func (c *step) rowArithmetic(rank int) (Label, bool) {
 	}
 	for i := range 2 {
 		row, other := c.in(i), c.in(1-i)
+		if row.Kind == FlatRow && c.node.Op == "Add" && other.Kind == Invariant && c.within(1-i, sym.Const(1)) && c.info(i).Ranked {
+			row.Axis += rank - c.info(i).Rank()
+			return row, true // plus 0
+		}
 		if row.Kind != Row || other.Kind != Invariant || !c.info(i).Ranked || !c.info(1-i).Ranked {
 			continue
 		}
@@ -142,12 +148,20 @@ func (c *step) rowArithmetic(rank int) (Label, bool) {
 		case c.node.Op == "Mul" && len(factor) == 1:
 			row.Scale = sym.Mul(row.Scale, factor[0])
 			return row, true
-		case c.node.Op == "Add" && !other.Bound.Is(0) && sym.Equal(other.Bound, row.Scale):
+		case c.node.Op == "Add" && (!other.Bound.Is(0) && sym.Equal(other.Bound, row.Scale) || c.within(1-i, row.Scale)):
 			row.Kind = FlatRow
 			return row, true
 		}
 	}
 	return Label{}, false
+}
+
+// within reports that operand i holds known numbers of which each is at least 0 and
+// less than bound.
+func (c *step) within(i int, bound sym.Dim) bool {
+	limit, known := bound.Const()
+	ints, ok := c.info(i).Ints()
+	return known && ok && !slices.ContainsFunc(ints, func(n int64) bool { return n < 0 || n >= limit })
 }
 
 // oneHot adds an axis to the records' indices.

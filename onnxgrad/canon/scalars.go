@@ -1,0 +1,53 @@
+package canon
+
+import (
+	"math"
+	"slices"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+)
+
+// scalarRules compute with single floating numbers, in single precision as the
+// runtime does.
+var scalarRules = map[string]func(a []float32) float32{
+	"Add": func(a []float32) float32 { return a[0] + a[1] }, "Sub": func(a []float32) float32 { return a[0] - a[1] },
+	"Mul": func(a []float32) float32 { return a[0] * a[1] }, "Div": func(a []float32) float32 { return a[0] / a[1] },
+	"Pow":  func(a []float32) float32 { return float32(math.Pow(float64(a[0]), float64(a[1]))) },
+	"Sqrt": func(a []float32) float32 { return float32(math.Sqrt(float64(a[0]))) },
+	"Neg":  func(a []float32) float32 { return -a[0] }, "Reciprocal": func(a []float32) float32 { return 1 / a[0] },
+	"Floor": func(a []float32) float32 { return float32(math.Floor(float64(a[0]))) },
+	"Ceil":  func(a []float32) float32 { return float32(math.Ceil(float64(a[0]))) },
+}
+
+// scalarOperands of each rule.
+var scalarOperands = map[string]int{"Add": 2, "Sub": 2, "Mul": 2, "Div": 2, "Pow": 2, "Sqrt": 1, "Neg": 1, "Reciprocal": 1, "Floor": 1, "Ceil": 1}
+
+// foldScalars computes what is made of single floating constants of the graph:
+// TorchScript writes the side of DINOv2's grid of positions as 9.0 to the power 0.5,
+// and takes a shape from it.
+func foldScalars(c *Graph) error {
+	c.Nodes = slices.DeleteFunc(c.Nodes, func(n *ir.Node) bool {
+		rule := scalarRules[n.Op]
+		if rule == nil || n.Domain != "" || len(n.Inputs) != scalarOperands[n.Op] || len(n.Outputs) != 1 || c.Output(n.Outputs[0]) != nil {
+			return false
+		}
+		args, dims := make([]float32, len(n.Inputs)), []int64{}
+		for i, in := range n.Inputs {
+			t := c.Inits[in]
+			if t == nil || !c.Lifted[in] || t.DType != ir.Float32 || t.Len() != 1 {
+				return false
+			}
+			v, err := t.Float32s()
+			if err != nil {
+				return false
+			}
+			if args[i] = v[0]; len(t.Dims) > len(dims) {
+				dims = t.Dims
+			}
+		}
+		c.AddInit(ir.NewFloat32(n.Outputs[0], dims, []float32{rule(args)}))
+		c.Lifted[n.Outputs[0]] = true
+		return true
+	})
+	return nil
+}
