@@ -21,6 +21,9 @@ type Prepared struct {
 	Constants  []Constant
 	// Quantised are the integer initializers that stand for weights.
 	Quantised []Constant
+	// Left are the inputs of the file that training has no use for: caches of
+	// earlier tokens, and the switch of a merged decoder.
+	Left []string
 	// Output is the value that a loss reads; "" when the model has several
 	// outputs and none was chosen.
 	Output string
@@ -63,6 +66,11 @@ func Prepare(m *ir.Model, output, head string) (*Prepared, error) {
 		g.Inputs[i] = &ir.ValueInfo{Name: in.Name, DType: in.DType, Dims: onnxgrad.Declare(shape(in))}
 	}
 	p.Parameters, p.Constants = findParameters(g.Graph, p.Values, p.Proof)
+	for _, in := range m.Graph().Inputs {
+		if p.Graph.Input(in.Name) == nil {
+			p.Left = append(p.Left, in.Name)
+		}
+	}
 	p.Quantised = quantised(g.Graph)
 	p.Constants = append(p.Constants, p.Quantised...)
 	return p, nil

@@ -78,6 +78,8 @@ type Program struct {
 	// Names of inputs.
 	Valid, ClipNorm, ClipGamma, Weight string
 	Data, Labels                       []*ir.ValueInfo
+	// Left are inputs of the model's file that the program has not.
+	Left []string
 	// Forms says, by trained parameter, how its norm is made.
 	Forms map[string]string
 }
@@ -99,7 +101,7 @@ func (p *Prepared) Compile(s Spec) (*Program, error) {
 		return nil, err
 	}
 	c := &compiler{model: p, spec: s, Builder: onnxgrad.NewBuilder(g, values), out: &Program{
-		Graph: g, Data: slices.Clone(g.Inputs), Sums: map[string]string{}, ByParameter: map[string]string{}, Forms: map[string]string{},
+		Graph: g, Data: slices.Clone(g.Inputs), Left: p.Left, Sums: map[string]string{}, ByParameter: map[string]string{}, Forms: map[string]string{},
 	}}
 	c.out.Selection = chosen
 	for i, param := range p.Parameters {

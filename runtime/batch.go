@@ -122,16 +122,27 @@ func (t tensorJSON) tensor() (*ort.Tensor, error) {
 	case ort.Float64:
 		return numbersJSON(t, n, func(s json.Number) (float64, error) { return s.Float64() })
 	case ort.Bool:
-		var v []bool
-		if err := json.Unmarshal(t.Data, &v); err != nil {
-			return nil, fmt.Errorf("data: %v", err)
-		}
-		if int64(len(v)) != n {
-			return nil, fmt.Errorf("shape %v needs %d elements, data has %d", t.Shape, n, len(v))
-		}
-		return ort.NewTensor(t.Shape, v)
+		return t.truths(n)
 	}
 	return nil, fmt.Errorf("dtype %s is not read from JSON; there are int64, int32, float32, float64 and bool", t.DType)
+}
+
+// truths reads truth values, written as such or as 0 and 1.
+func (t tensorJSON) truths(n int64) (*ort.Tensor, error) {
+	var v []bool
+	if json.Unmarshal(t.Data, &v) != nil {
+		return numbersJSON(t, n, func(s json.Number) (bool, error) {
+			i, err := s.Int64()
+			if err == nil && i != 0 && i != 1 {
+				err = fmt.Errorf("%d is no truth value", i)
+			}
+			return i == 1, err
+		})
+	}
+	if int64(len(v)) != n {
+		return nil, fmt.Errorf("shape %v needs %d elements, data has %d", t.Shape, n, len(v))
+	}
+	return ort.NewTensor(t.Shape, v)
 }
 
 func numbersJSON[T ort.Element](t tensorJSON, n int64, convert func(json.Number) (T, error)) (*ort.Tensor, error) {

@@ -22,7 +22,7 @@ func TestParseBatchRefuses(t *testing.T) {
 		tensor("int64", "[9999999999,9999999999]", "[]"): "shape",
 		tensor("string", "[1]", `["a"]`):                 "string",
 		tensor("float32", "[1,1]", "[[1]]"):              "numbers",
-		tensor("bool", "[1]", "[1]"):                     "data",
+		tensor("bool", "[1]", "[2]"):                     "element",
 	} {
 		if _, err := ParseBatch([]byte(text)); ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v does not name %q", text, err, says)

@@ -65,13 +65,22 @@ func (s *step) feeds(b *Batch) (map[string]*ort.Tensor, int64, error) {
 			feeds[port.Name] = t
 		}
 	}
-	for name := range b.Inputs {
-		if feeds[name] == nil {
+	for name, t := range b.Inputs {
+		switch {
+		case feeds[name] != nil:
+		case !slices.Contains(s.program.Left, name):
 			return nil, 0, usage("the model has no input %q; it has %v", name, portNames(s.program.Data))
+		case !blank(t):
+			return nil, 0, usage("input %q: a gradient needs the whole sequence in one pass: leave a cache out, or give it length 0, and its switch false", name)
 		}
 	}
 	rows, err := batchRows(s.program, feeds)
 	return feeds, rows, err
+}
+
+// blank reports a tensor without elements, or of nothing but false and 0.
+func blank(t *ort.Tensor) bool {
+	return !slices.ContainsFunc(t.Bytes(), func(b byte) bool { return b != 0 })
 }
 
 // batchRows is the number of records of a batch.

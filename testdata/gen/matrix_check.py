@@ -48,7 +48,9 @@ def _apart(place, case):
 
 def _pool(run, *arguments):
     """Runs it in a process of its own: what an optimizer broke may take the runtime down with it."""
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+    context = get_context("forkserver")  # a plain fork inherits the locks of PyTorch's threads
+    context.set_forkserver_preload(["matrix_check"])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(run, *arguments).result()
 
 
