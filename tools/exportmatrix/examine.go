@@ -61,7 +61,7 @@ func examine(ctx context.Context, dir, name string, o options) (r row) {
 	case r.Verdict != pass && c.Forward != "":
 		r.Verdict, r.Why = failed, fmt.Sprintf("%s (here: %s)", c.Forward, r.Why)
 	case r.Verdict == pass && c.Forward != "":
-		note = "the file itself does not run: " + c.Forward
+		note = "the file as it was exported: " + c.Forward
 		fallthrough
 	case r.Verdict == pass && note != "":
 		r.Verdict, r.Why = noted, note
