@@ -126,6 +126,9 @@ func TestQuantisedWeights(t *testing.T) {
 			t.Errorf("--trainable %s: %v", pattern, err)
 		}
 	}
+	if _, err := p.Inspect([]string{"kind:linear+shift"}, nil); err != nil { // no shift, but a kind that there is
+		t.Errorf("--trainable kind:linear+shift: %v", err)
+	}
 	if r, err := p.Inspect([]string{"w?"}, nil); err != nil || len(trained(r)) != 2 || p.RefuseLeft(r.Selection) != nil {
 		t.Errorf("--trainable w?: %v", err)
 	}
