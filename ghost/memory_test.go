@@ -18,19 +18,7 @@ func TestPeakBytes(t *testing.T) {
 		g.Fill(fmt.Sprintf("w%d", i), width, width).Node(fmt.Sprintf("p%d = MatMul(h%d,w%d)", i, i, i)).Node(fmt.Sprintf("h%d = Tanh(p%d)", i+1, i))
 	}
 	g.Node(fmt.Sprintf("m = ReduceMean(h%d,one)", layers), ir.Attrs{"keepdims": int64(0)}).Ints("one", nil, 1).Node("logits = MatMul(m,v)")
-	data, err := g.Graph().Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := ir.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := ghost.Prepare(m, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := p.Compile(ghost.Spec{Loss: "classify", ClipNorm: 1, Length: 4})
+	program, err := preparedGraph(t, g).Compile(ghost.Spec{Loss: "classify", ClipNorm: 1, Length: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package ghost
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad"
@@ -33,7 +34,9 @@ type Prepared struct {
 // "logits" or the only one); head "tied" gives a base model a language-model
 // head that shares its token embedding.
 func Prepare(m *ir.Model, output, head string) (*Prepared, error) {
-	g, err := canon.Canonical(m.Graph())
+	file := m.Graph()
+	given := slices.Clone(file.Inputs)
+	g, err := canon.Canonical(file)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +69,7 @@ func Prepare(m *ir.Model, output, head string) (*Prepared, error) {
 		g.Inputs[i] = &ir.ValueInfo{Name: in.Name, DType: in.DType, Dims: onnxgrad.Declare(shape(in))}
 	}
 	p.Parameters, p.Constants = findParameters(g.Graph, p.Values, p.Proof)
-	for _, in := range m.Graph().Inputs {
+	for _, in := range given {
 		if p.Graph.Input(in.Name) == nil {
 			p.Left = append(p.Left, in.Name)
 		}

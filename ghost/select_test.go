@@ -25,6 +25,24 @@ func prepared(t *testing.T, name string) *ghost.Prepared {
 	return p
 }
 
+// preparedGraph is prepared for a graph written by hand, as if read from a file.
+func preparedGraph(t *testing.T, b *irtest.Builder) *ghost.Prepared {
+	t.Helper()
+	data, err := b.Graph().Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ir.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ghost.Prepare(m, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // trained lists the parameters that an inspection calls trainable.
 func trained(r *ghost.Report) []ghost.ParameterReport {
 	return slices.DeleteFunc(slices.Clone(r.Parameters), func(p ghost.ParameterReport) bool { return !p.Trainable })
@@ -96,21 +114,9 @@ func TestLayersOfEveryExporter(t *testing.T) {
 // Quantised weights pass gradients, can be frozen by name or kind, and are never
 // trained.
 func TestQuantisedWeights(t *testing.T) {
-	g := irtest.New(18).Input("x", ir.Float32, "batch", 3).Output("logits").
+	p := preparedGraph(t, irtest.New(18).Input("x", ir.Float32, "batch", 3).Output("logits").
 		Fill("w1", 3, 4).Fill("w2", 4, 2).Fill("scale").Raw("q", ir.Int8, []int64{4, 4}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16).
-		Node("w = DequantizeLinear(q,scale)").Node("h = MatMul(x,w1)").Node("t = MatMul(h,w)").Node("logits = MatMul(t,w2)").Graph()
-	data, err := g.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := ir.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := ghost.Prepare(m, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+		Node("w = DequantizeLinear(q,scale)").Node("h = MatMul(x,w1)").Node("t = MatMul(h,w)").Node("logits = MatMul(t,w2)"))
 	r, err := p.Inspect(nil, nil)
 	if err != nil || len(trained(r)) != 2 || len(r.Left) != 1 || len(r.Lines()) != 1 || !errors.Is(p.RefuseLeft(r.Selection), ir.ErrUnsupported) {
 		t.Errorf("no pattern: %d trained, %d left, %v", len(trained(r)), len(r.Left), err)

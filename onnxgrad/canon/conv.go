@@ -10,30 +10,16 @@ import (
 // linearizeConvolutions turns convolutions by parameters into products, so that
 // their weights have the exact norms of linear layers.
 func linearizeConvolutions(c *Graph) error {
-	found := false
-	for _, n := range c.Nodes {
-		found = found || n.Is("Conv")
-	}
-	if !found {
-		return nil
-	}
-	values, err := c.values()
-	if err != nil {
-		return err
-	}
-	var out []*ir.Node
-	for _, n := range c.Nodes {
+	return c.rewrite(func(n *ir.Node) bool { return n.Is("Conv") }, func(n *ir.Node, values *infer.Values) ([]*ir.Node, error) {
 		x := values.Of(n.Input(0))
 		if p, ok := patchOf(n, c, x); ok {
-			out = append(out, p.nodes(c, n)...)
-		} else if u, ok := unfoldingOf(n, c.kernelDims(n, values), x); ok {
-			out = append(out, u.nodes(c, n)...)
-		} else {
-			out = append(out, n)
+			return p.nodes(c, n), nil
 		}
-	}
-	c.Nodes = out
-	return nil
+		if u, ok := unfoldingOf(n, c.kernelDims(n, values), x); ok {
+			return u.nodes(c, n), nil
+		}
+		return []*ir.Node{n}, nil
+	})
 }
 
 // An unfolding is any other convolution as a product with the cells that its

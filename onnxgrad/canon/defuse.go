@@ -45,36 +45,20 @@ type expander struct {
 
 // defuse expands every fused operator of the table.
 func defuse(c *Graph) error {
-	found := false
-	for _, n := range c.Nodes {
-		found = found || expansions[n.Domain+"."+n.Op] != nil
-	}
-	if !found {
-		return nil
-	}
-	values, err := c.values()
-	if err != nil {
-		return err
-	}
-	var out []*ir.Node
-	for _, n := range c.Nodes {
-		made := []*ir.Node{n}
-		if expand := expansions[n.Domain+"."+n.Op]; expand != nil {
-			x := &expander{emitter: emitter{graph: c, from: n, values: values}, n: n, values: values}
-			if err := expand(x); err != nil {
-				return fmt.Errorf("%w: %v: %v", ir.ErrUnsupported, n, err)
-			}
-			if x.failed != nil {
-				return fmt.Errorf("%w: %v: %v", ir.ErrUnsupported, n, x.failed)
-			}
-			made = x.nodes
-		} else if err := values.Node(n); err != nil { // shapes that a fused node hid
-			return err
+	fused := func(n *ir.Node) bool { return expansions[n.Domain+"."+n.Op] != nil }
+	return c.rewrite(fused, func(n *ir.Node, values *infer.Values) ([]*ir.Node, error) {
+		if !fused(n) {
+			return []*ir.Node{n}, values.Node(n) // shapes that a fused node hid
 		}
-		out = append(out, made...)
-	}
-	c.Nodes = out
-	return nil
+		x := &expander{emitter: emitter{graph: c, from: n, values: values}, n: n, values: values}
+		if err := expansions[n.Domain+"."+n.Op](x); err != nil {
+			return nil, fmt.Errorf("%w: %v: %v", ir.ErrUnsupported, n, err)
+		}
+		if x.failed != nil {
+			return nil, fmt.Errorf("%w: %v: %v", ir.ErrUnsupported, n, x.failed)
+		}
+		return x.nodes, nil
+	})
 }
 
 // info describes operand i.

@@ -2,10 +2,33 @@ package canon
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 )
+
+// rewrite puts in every node's place what replace makes of it, if the graph has a
+// node that the pass is for: without one it is spared the shapes.
+func (c *Graph) rewrite(isFor func(*ir.Node) bool, replace func(*ir.Node, *infer.Values) ([]*ir.Node, error)) error {
+	if !slices.ContainsFunc(c.Nodes, isFor) {
+		return nil
+	}
+	values, err := c.values()
+	if err != nil {
+		return err
+	}
+	var out []*ir.Node
+	for _, n := range c.Nodes {
+		made, err := replace(n, values)
+		if err != nil {
+			return err
+		}
+		out = append(out, made...)
+	}
+	c.Nodes = out
+	return nil
+}
 
 // An emitter collects the nodes that replace one node, named after it.
 type emitter struct {

@@ -7,28 +7,34 @@ import (
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 )
 
-// scalarRules compute with single floating numbers, in single precision as the
-// runtime does.
-var scalarRules = map[string]func(a []float32) float32{
-	"Add": func(a []float32) float32 { return a[0] + a[1] }, "Sub": func(a []float32) float32 { return a[0] - a[1] },
-	"Mul": func(a []float32) float32 { return a[0] * a[1] }, "Div": func(a []float32) float32 { return a[0] / a[1] },
-	"Pow":  func(a []float32) float32 { return float32(math.Pow(float64(a[0]), float64(a[1]))) },
-	"Sqrt": func(a []float32) float32 { return float32(math.Sqrt(float64(a[0]))) },
-	"Neg":  func(a []float32) float32 { return -a[0] }, "Reciprocal": func(a []float32) float32 { return 1 / a[0] },
-	"Floor": func(a []float32) float32 { return float32(math.Floor(float64(a[0]))) },
-	"Ceil":  func(a []float32) float32 { return float32(math.Ceil(float64(a[0]))) },
+// A scalarRule computes with so many single floating numbers, in single precision
+// as the runtime does.
+type scalarRule struct {
+	operands int
+	compute  func(a []float32) float32
 }
 
-// scalarOperands of each rule.
-var scalarOperands = map[string]int{"Add": 2, "Sub": 2, "Mul": 2, "Div": 2, "Pow": 2, "Sqrt": 1, "Neg": 1, "Reciprocal": 1, "Floor": 1, "Ceil": 1}
+// scalarRules by operator.
+var scalarRules = map[string]scalarRule{
+	"Add":        {2, func(a []float32) float32 { return a[0] + a[1] }},
+	"Sub":        {2, func(a []float32) float32 { return a[0] - a[1] }},
+	"Mul":        {2, func(a []float32) float32 { return a[0] * a[1] }},
+	"Div":        {2, func(a []float32) float32 { return a[0] / a[1] }},
+	"Pow":        {2, func(a []float32) float32 { return float32(math.Pow(float64(a[0]), float64(a[1]))) }},
+	"Sqrt":       {1, func(a []float32) float32 { return float32(math.Sqrt(float64(a[0]))) }},
+	"Neg":        {1, func(a []float32) float32 { return -a[0] }},
+	"Reciprocal": {1, func(a []float32) float32 { return 1 / a[0] }},
+	"Floor":      {1, func(a []float32) float32 { return float32(math.Floor(float64(a[0]))) }},
+	"Ceil":       {1, func(a []float32) float32 { return float32(math.Ceil(float64(a[0]))) }},
+}
 
 // foldScalars computes what is made of single floating constants of the graph:
 // TorchScript writes the side of DINOv2's grid of positions as 9.0 to the power 0.5,
 // and takes a shape from it.
 func foldScalars(c *Graph) error {
 	c.Nodes = slices.DeleteFunc(c.Nodes, func(n *ir.Node) bool {
-		rule := scalarRules[n.Op]
-		if rule == nil || n.Domain != "" || len(n.Inputs) != scalarOperands[n.Op] || len(n.Outputs) != 1 || c.Output(n.Outputs[0]) != nil {
+		rule, ok := scalarRules[n.Op]
+		if !ok || n.Domain != "" || len(n.Inputs) != rule.operands || len(n.Outputs) != 1 || c.Output(n.Outputs[0]) != nil {
 			return false
 		}
 		args, dims := make([]float32, len(n.Inputs)), []int64{}
@@ -45,7 +51,7 @@ func foldScalars(c *Graph) error {
 				dims = t.Dims
 			}
 		}
-		c.AddInit(ir.NewFloat32(n.Outputs[0], dims, []float32{rule(args)}))
+		c.AddInit(ir.NewFloat32(n.Outputs[0], dims, []float32{rule.compute(args)}))
 		c.Lifted[n.Outputs[0]] = true
 		return true
 	})

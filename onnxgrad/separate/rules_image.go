@@ -76,6 +76,16 @@ func reverseSequence(c *step) []Label {
 	return one(mixed(c.node, "reverses the records, or by lengths that are not theirs"))
 }
 
+// othersInvariant reports that no operand but one may depend on the records.
+func (c *step) othersInvariant(but int) bool {
+	for i := range c.node.Inputs {
+		if i != but && c.in(i).Kind != Invariant {
+			return false
+		}
+	}
+	return true
+}
+
 // quantizeByBatch chooses its scale by the least and the largest number of all
 // records together.
 func quantizeByBatch(c *step) []Label {
@@ -89,10 +99,8 @@ func quantizeByBatch(c *step) []Label {
 // for blocks of such.
 func dequantize(c *step) []Label {
 	l, x, scale := c.in(0), c.info(0), c.info(1)
-	for i := 1; i < len(c.node.Inputs); i++ {
-		if c.in(i).Kind != Invariant {
-			return one(mixed(c.node, "has a scale that depends on the records"))
-		}
+	if !c.othersInvariant(0) {
+		return one(mixed(c.node, "has a scale that depends on the records"))
 	}
 	if l.Kind == Invariant {
 		return one(l)
@@ -110,10 +118,8 @@ func dequantize(c *step) []Label {
 // packedProduct multiplies rows with packed weights.
 func packedProduct(c *step) []Label {
 	l, x := c.in(0), c.info(0)
-	for i := 1; i < len(c.node.Inputs); i++ {
-		if c.in(i).Kind != Invariant {
-			return one(mixed(c.node, "has weights that depend on the records"))
-		}
+	if !c.othersInvariant(0) {
+		return one(mixed(c.node, "has weights that depend on the records"))
 	}
 	if l.Kind == Invariant {
 		return one(l)

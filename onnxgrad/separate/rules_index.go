@@ -187,10 +187,8 @@ func oneHot(c *step) []Label {
 // gatherPacked is a look-up in a quantised table.
 func gatherPacked(c *step) []Label {
 	idx := c.in(1)
-	for i := range c.node.Inputs {
-		if i != 1 && c.in(i).Kind != Invariant {
-			return one(mixed(c.node, "reads a table that depends on the records"))
-		}
+	if !c.othersInvariant(1) {
+		return one(mixed(c.node, "reads a table that depends on the records"))
 	}
 	if idx.Kind != Batch || !c.info(0).Ranked {
 		return one(mixed(c.node, "reads with indices that %s", idx))

@@ -33,19 +33,19 @@ func Open(path string) (_ *File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var size [8]byte
-	if _, err := file.ReadAt(size[:], 0); err != nil {
-		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, info.Size())
+	first := make([]byte, min(8, info.Size()))
+	if _, err := file.ReadAt(first, 0); err != nil {
+		return nil, err
 	}
-	n := binary.LittleEndian.Uint64(size[:])
-	if n > maxHeader || int64(n) > info.Size()-8 {
-		return nil, fmt.Errorf("%w: a header of %d bytes in a file of %d", ErrFormat, n, info.Size())
+	n, err := headerBytes(first, info.Size())
+	if err != nil {
+		return nil, err
 	}
 	text := make([]byte, n)
 	if _, err := file.ReadAt(text, 8); err != nil {
 		return nil, err
 	}
-	f := &File{file: file, begin: 8 + int64(n), entries: map[string]entry{}}
+	f := &File{file: file, begin: 8 + n, entries: map[string]entry{}}
 	entries, err := parseHeader(text, info.Size()-f.begin)
 	for _, e := range entries {
 		f.entries[e.name] = e

@@ -54,12 +54,9 @@ type entry struct {
 // Parse reads a file. Offsets must lie inside it, must not overlap, must leave
 // no gap, and must agree with shape and type.
 func Parse(data []byte) ([]Tensor, error) {
-	if len(data) < 8 {
-		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, len(data))
-	}
-	n := binary.LittleEndian.Uint64(data)
-	if n > maxHeader || n > uint64(len(data)-8) {
-		return nil, fmt.Errorf("%w: a header of %d bytes in a file of %d", ErrFormat, n, len(data))
+	n, err := headerBytes(data[:min(8, len(data))], int64(len(data)))
+	if err != nil {
+		return nil, err
 	}
 	body := data[8+n:]
 	entries, err := parseHeader(data[8:8+n], int64(len(body)))
@@ -71,6 +68,19 @@ func Parse(data []byte) ([]Tensor, error) {
 		out[i] = Tensor{Name: e.name, DType: e.DType, Shape: e.Shape, Data: body[e.Offsets[0]:e.Offsets[1]]}
 	}
 	return out, nil
+}
+
+// headerBytes reads the length of the header from the first eight bytes of a file
+// of total bytes.
+func headerBytes(first []byte, total int64) (int64, error) {
+	if len(first) < 8 {
+		return 0, fmt.Errorf("%w: %d bytes", ErrFormat, total)
+	}
+	n := binary.LittleEndian.Uint64(first)
+	if n > maxHeader || int64(n) > total-8 {
+		return 0, fmt.Errorf("%w: a header of %d bytes in a file of %d", ErrFormat, n, total)
+	}
+	return int64(n), nil
 }
 
 // parseHeader reads the entries of total bytes of data, in their order there.

@@ -39,12 +39,14 @@ func ranked(x Info, f func(Info) []sym.Dim) []sym.Dim {
 	}
 	return nonNil(f(x))
 }
+
 func nonNil(d []sym.Dim) []sym.Dim {
 	if d == nil {
 		return []sym.Dim{}
 	}
 	return d
 }
+
 func firstContent(c *call) []sym.Dim { return c.in(0).Content }
 
 // castContent keeps elements through integer and floating types: shapes taken
@@ -65,6 +67,7 @@ func castContent(c *call) []sym.Dim {
 	}
 	return constants(ints)
 }
+
 func each(in []sym.Dim, f func(sym.Dim) sym.Dim) []sym.Dim {
 	if in == nil {
 		return nil
@@ -102,6 +105,7 @@ func aligned(a, b Info) bool {
 	}
 	return slices.EqualFunc(a.Shape, b.Shape, sym.Equal)
 }
+
 func binary(f func(a, b sym.Dim) sym.Dim) func(*call) []sym.Dim {
 	return func(c *call) []sym.Dim {
 		a, b := pair(c)
@@ -150,6 +154,7 @@ func modContent(c *call) []sym.Dim {
 	}
 	return binary(sym.Mod)(c)
 }
+
 func reduceContent(unit sym.Dim, f func(a, b sym.Dim) sym.Dim) func(*call) []sym.Dim {
 	return func(c *call) []sym.Dim {
 		x := c.in(0)

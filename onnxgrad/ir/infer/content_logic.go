@@ -63,6 +63,7 @@ func logicContent(f func(a, b bool) bool) func(*call) []sym.Dim {
 		return constants(out)
 	}
 }
+
 func notContent(c *call) []sym.Dim {
 	in, ok := c.in(0).Ints()
 	if !ok {
@@ -106,12 +107,14 @@ func orderContent(orEqual, flip bool) func(*call) []sym.Dim {
 		return out
 	}
 }
+
 func truth(b bool) sym.Dim {
 	if b {
 		return sym.Const(1)
 	}
 	return sym.Const(0)
 }
+
 func whereContent(c *call) []sym.Dim {
 	cond, ok := c.in(0).Ints()
 	a, b := c.in(1).Content, c.in(2).Content

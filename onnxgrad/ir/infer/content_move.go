@@ -25,6 +25,7 @@ func gatherContent(c *call) []sym.Dim {
 	}
 	return out
 }
+
 func sliceContent(c *call) []sym.Dim {
 	x := c.in(0)
 	dims, known := x.extents()
@@ -84,19 +85,12 @@ func pick(data []sym.Dim, dims []int, taken [][]int) []sym.Dim {
 func transposeContent(c *call) []sym.Dim {
 	x := c.in(0)
 	dims, known := x.extents()
-	perm, given := c.node.Ints("perm")
-	if x.Content == nil || !known || given && len(perm) != len(dims) {
+	perm, err := Perm(c.node, len(dims))
+	if x.Content == nil || !known || err != nil {
 		return nil
 	}
 	strides, sizes := make([]int, len(dims)), make([]int, len(dims))
-	for k := range dims {
-		from := len(dims) - 1 - k
-		if given {
-			from = int(perm[k])
-		}
-		if from < 0 || from >= len(dims) {
-			return nil
-		}
+	for k, from := range perm {
 		sizes[k], strides[k] = dims[from], 1
 		for _, n := range dims[from+1:] {
 			strides[k] *= n
@@ -113,6 +107,7 @@ func transposeContent(c *call) []sym.Dim {
 	}
 	return out
 }
+
 func concatContent(c *call) []sym.Dim {
 	out := []sym.Dim{}
 	for i := range c.node.Inputs {
@@ -124,6 +119,7 @@ func concatContent(c *call) []sym.Dim {
 	}
 	return out
 }
+
 func expandContent(c *call) []sym.Dim {
 	target, ok := c.in(1).Ints()
 	x := c.in(0).Content
@@ -132,6 +128,7 @@ func expandContent(c *call) []sym.Dim {
 	}
 	return slices.Repeat(x, int(target[0]))
 }
+
 func fillContent(c *call) []sym.Dim {
 	target, ok := c.in(0).Ints()
 	if !ok || len(target) > 1 || len(target) == 1 && (target[0] < 0 || target[0] > maxContent) {
@@ -151,6 +148,7 @@ func fillContent(c *call) []sym.Dim {
 	}
 	return slices.Repeat([]sym.Dim{value}, n)
 }
+
 func rangeContent(c *call) []sym.Dim {
 	args := [3]int64{}
 	for i := range args {

@@ -71,6 +71,7 @@ func (c *call) unknownRank(d ir.DType, target Info) {
 	}
 	c.outType(0, d)
 }
+
 func flatten(c *call) error {
 	x := c.in(0)
 	if !x.Ranked {
@@ -87,6 +88,7 @@ func flatten(c *call) error {
 	c.out(0, x.DType, []sym.Dim{sym.Product(x.Shape[:a]...), sym.Product(x.Shape[a:]...)})
 	return nil
 }
+
 func transpose(c *call) error {
 	x := c.in(0)
 	if !x.Ranked {
@@ -127,6 +129,7 @@ func Perm(n *ir.Node, rank int) ([]int, error) {
 	}
 	return out, nil
 }
+
 func squeeze(c *call) error {
 	x := c.in(0)
 	if !x.Ranked {
@@ -159,6 +162,7 @@ func squeeze(c *call) error {
 	c.out(0, x.DType, dropAxes(x.Shape, set, false))
 	return nil
 }
+
 func unsqueeze(c *call) error {
 	x := c.in(0)
 	list, ok := c.node.Ints("axes")
@@ -194,6 +198,7 @@ func unsqueeze(c *call) error {
 	c.out(0, x.DType, out)
 	return nil
 }
+
 func expand(c *call) error {
 	x, target := c.in(0), c.in(1)
 	if !x.Ranked || target.Content == nil {

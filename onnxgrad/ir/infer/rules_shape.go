@@ -33,10 +33,12 @@ func shapeSlice(c *call, x Info) []sym.Dim {
 	}
 	return x.Shape[start:end]
 }
+
 func sizeOf(c *call) error {
 	c.out(0, ir.Int64, []sym.Dim{})
 	return nil
 }
+
 func gather(c *call) error {
 	data, idx := c.in(0), c.in(1)
 	if !data.Ranked || !idx.Ranked {
@@ -50,12 +52,14 @@ func gather(c *call) error {
 	c.out(0, data.DType, slices.Concat(data.Shape[:k], idx.Shape, data.Shape[k+1:]))
 	return nil
 }
+
 func gatherElements(c *call) error {
 	if idx := c.in(1); idx.Ranked {
 		c.out(0, c.in(0).DType, idx.Shape)
 	}
 	return nil
 }
+
 func gatherND(c *call) error {
 	data, idx := c.in(0), c.in(1)
 	if !data.Ranked || !idx.Ranked || idx.Rank() == 0 {
@@ -83,6 +87,7 @@ func atLeastVector(x Info) Info {
 	}
 	return x
 }
+
 func concat(c *call) error {
 	first := atLeastVector(c.in(0))
 	if !first.Ranked {
@@ -110,6 +115,7 @@ func concat(c *call) error {
 	c.out(0, first.DType, out)
 	return nil
 }
+
 func tile(c *call) error {
 	x, reps := c.in(0), c.in(1)
 	if !x.Ranked || reps.Content == nil || len(reps.Content) != x.Rank() {
@@ -161,6 +167,7 @@ func pad(c *call) error {
 	c.out(0, x.DType, out)
 	return nil
 }
+
 func constantOfShape(c *call) error {
 	d := ir.Float32
 	if t, ok := c.node.Attrs["value"].(*ir.Tensor); ok {
@@ -174,6 +181,7 @@ func constantOfShape(c *call) error {
 	c.out(0, d, target.Content)
 	return nil
 }
+
 func rangeRule(c *call) error {
 	n := c.values.unknownDim()
 	start, limit, delta := c.in(0).Content, c.in(1).Content, c.in(2).Content
@@ -183,6 +191,7 @@ func rangeRule(c *call) error {
 	c.out(0, c.in(0).DType, []sym.Dim{n})
 	return nil
 }
+
 func oneHot(c *call) error {
 	idx, depth := c.in(0), c.in(1)
 	if !idx.Ranked {
@@ -203,12 +212,14 @@ func oneHot(c *call) error {
 	c.out(0, c.in(2).DType, slices.Insert(slices.Clone(idx.Shape), int(a), n))
 	return nil
 }
+
 func nonZero(c *call) error {
 	if x := c.in(0); x.Ranked {
 		c.out(0, ir.Int64, []sym.Dim{sym.Const(int64(x.Rank())), c.values.unknownDim()})
 	}
 	return nil
 }
+
 func topK(c *call) error {
 	x, k := c.in(0), c.in(1)
 	if !x.Ranked {

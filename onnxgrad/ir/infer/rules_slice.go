@@ -80,6 +80,7 @@ func (c *call) sliceSpec(rank int) ([]sliceAxis, bool) {
 	}
 	return out, true
 }
+
 func (c *call) sliceExtent(d sym.Dim, s sliceAxis) sym.Dim {
 	if n, ok := d.Const(); ok {
 		a, oka := s.start.Const()
@@ -145,12 +146,14 @@ func sliceBounds(n, start, end, step int64) (int64, int64) {
 	}
 	return clamp(start), clamp(end)
 }
+
 func sliceCount(start, end, step int64) int64 {
 	if step > 0 {
 		return max((end-start+step-1)/step, 0)
 	}
 	return max((start-end-step-1)/-step, 0)
 }
+
 func split(c *call) error {
 	x := c.in(0)
 	if !x.Ranked {
@@ -196,6 +199,7 @@ func (c *call) splitContent(x Info, sizes []sym.Dim) {
 		rest = rest[n:]
 	}
 }
+
 func (c *call) splitSizes(d sym.Dim) ([]sym.Dim, error) {
 	n := int64(len(c.node.Outputs))
 	var given []sym.Dim
