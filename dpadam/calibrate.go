@@ -12,13 +12,15 @@ type upperBounder interface {
 	upperEpsilon(c Composition, delta float64) (float64, error)
 }
 
-// boundOf returns the upper bound of one phase; an accountant that has no finite one
-// answers +Inf, which every search below treats as too much.
-func boundOf(a Accountant, relation Relation, p Phase, delta float64) (float64, error) {
+// boundOf returns the upper bound of a phase and what is released beside it; an
+// accountant that has no finite one answers +Inf, which every search below treats as too
+// much.
+func boundOf(a Accountant, relation Relation, p Phase, beside []Event, delta float64) (float64, error) {
 	c, err := Compose(relation, p)
 	if err != nil {
 		return 0, err
 	}
+	c.Events = append(c.Events, beside...)
 	if u, ok := a.(upperBounder); ok {
 		return u.upperEpsilon(c, delta)
 	}
@@ -30,8 +32,9 @@ func boundOf(a Accountant, relation Relation, p Phase, delta float64) (float64, 
 // digits, at which the accountant's rigorous bound for steps steps at sampling rate q
 // does not exceed targetEpsilon at delta, and that bound. The result never exceeds
 // the target: it is evaluated at the sigma returned. The search is a bisection over
-// log sigma and deterministic.
-func CalibrateNoise(ctx context.Context, a Accountant, relation Relation, q float64, steps int64, delta, targetEpsilon float64) (float64, Result, error) {
+// log sigma and deterministic. beside is what else the run releases and pays for from the
+// same target, such as noised evaluations.
+func CalibrateNoise(ctx context.Context, a Accountant, relation Relation, q float64, steps int64, delta, targetEpsilon float64, beside ...Event) (float64, Result, error) {
 	if err := checkEpsilon("target epsilon", targetEpsilon); err != nil {
 		return 0, Result{}, err
 	}
@@ -48,7 +51,7 @@ func CalibrateNoise(ctx context.Context, a Accountant, relation Relation, q floa
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		eps, err := boundOf(a, relation, Phase{q, sigma, steps}, delta)
+		eps, err := boundOf(a, relation, Phase{q, sigma, steps}, beside, delta)
 		return eps <= targetEpsilon, err
 	}
 	sigma, err := smallestNoise(affordable)
@@ -57,18 +60,31 @@ func CalibrateNoise(ctx context.Context, a Accountant, relation Relation, q floa
 	}
 	if sigma == 0 {
 		return 0, Result{}, invalid("target epsilon", targetEpsilon, fmt.Sprintf(
-			"no noise multiplier up to %g reaches it at delta = %g in %d steps; raise epsilon or delta, or take fewer steps",
-			maxNoiseMultiplier, delta, steps))
+			"no noise multiplier up to %g reaches it at delta = %g in %d steps%s; raise epsilon or delta, or take fewer steps",
+			maxNoiseMultiplier, delta, steps, alsoReleased(beside)))
 	}
 	c, err := Compose(relation, Phase{q, sigma, steps})
 	if err != nil {
 		return 0, Result{}, err
 	}
+	c.Events = append(c.Events, beside...)
 	r, err := a.Epsilon(c, delta)
 	if err == nil && r.Epsilon > targetEpsilon {
 		err = fmt.Errorf("internal error: calibrated sigma %v gives epsilon %v > %v", sigma, r.Epsilon, targetEpsilon)
 	}
 	return sigma, r, err
+}
+
+// alsoReleased names what shares the target, for a message.
+func alsoReleased(beside []Event) string {
+	if len(beside) == 0 {
+		return ""
+	}
+	var n int64
+	for _, e := range beside {
+		n += e.Count
+	}
+	return fmt.Sprintf(" beside %d other releases", n)
 }
 
 // smallestNoise bisects; 0 means that no noise multiplier within bounds is affordable.
@@ -141,8 +157,9 @@ func decimal(n, unit float64) float64 {
 }
 
 // MaxSteps returns the largest number of steps, at most limit, whose rigorous bound at
-// delta does not exceed targetEpsilon. It may be 0.
-func MaxSteps(ctx context.Context, a Accountant, relation Relation, q, sigma, delta, targetEpsilon float64, limit int64) (int64, error) {
+// delta, together with what is released beside them, does not exceed targetEpsilon. It may
+// be 0.
+func MaxSteps(ctx context.Context, a Accountant, relation Relation, q, sigma, delta, targetEpsilon float64, limit int64, beside ...Event) (int64, error) {
 	if err := checkEpsilon("target epsilon", targetEpsilon); err != nil {
 		return 0, err
 	}
@@ -153,7 +170,7 @@ func MaxSteps(ctx context.Context, a Accountant, relation Relation, q, sigma, de
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		eps, err := boundOf(a, relation, Phase{q, sigma, steps}, delta)
+		eps, err := boundOf(a, relation, Phase{q, sigma, steps}, beside, delta)
 		return eps <= targetEpsilon, err
 	}
 	lo, hi := int64(0), int64(1) // lo is affordable; hi is the next to try

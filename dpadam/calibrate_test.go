@@ -26,7 +26,7 @@ func TestCalibrationAgainstReference(t *testing.T) {
 		if r.Epsilon > target {
 			t.Errorf("%s: epsilon %v above the target %v", row["dataset"], r.Epsilon, target)
 		}
-		less, err := boundOf(acc, AddRemove, Phase{q, sigma * (1 - 1e-5), steps}, delta)
+		less, err := boundOf(acc, AddRemove, Phase{q, sigma * (1 - 1e-5), steps}, nil, delta)
 		if err != nil || less <= target {
 			t.Errorf("%s: sigma %v is not the smallest (%v, %v)", row["dataset"], sigma, less, err)
 		}
@@ -99,7 +99,7 @@ func TestCalibrationProperties(t *testing.T) {
 		if err != nil || n < steps {
 			t.Fatalf("max steps %d, calibrated for %d (%v)", n, steps, err)
 		}
-		over, err := boundOf(acc, AddRemove, Phase{q, sigma, n + 1}, delta)
+		over, err := boundOf(acc, AddRemove, Phase{q, sigma, n + 1}, nil, delta)
 		if err != nil || over <= target {
 			t.Fatalf("one more step than %d costs %v, within %v (%v)", n, over, target, err)
 		}
