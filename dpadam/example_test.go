@@ -21,7 +21,7 @@ func ExampleNewPlan() {
 		fmt.Println(err)
 		return
 	}
-	half, err := plan.Epsilon(plan.Steps() / 2)
+	half, err := plan.Epsilon(dpadam.Charges{Steps: plan.Steps() / 2})
 	if err != nil {
 		fmt.Println(err)
 		return

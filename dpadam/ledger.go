@@ -18,16 +18,17 @@ import (
 // process dies. One process at a time holds it, by a lock that the operating system
 // releases when the process ends. It never looks at a clock.
 type Ledger struct {
-	mu      sync.Mutex
-	file    *os.File
-	path    string
-	plan    *Plan
-	hook    func(point string)
-	max     int64 // charges that the budget pays for
-	charged int64
-	head    Head
-	size    int64
-	failed  error // the first failed write; the file's end is unknown then
+	mu        sync.Mutex
+	file      *os.File
+	path      string
+	plan      *Plan
+	hook      func(point string)
+	max       int64 // steps that the budget pays for
+	charged   int64 // steps
+	evaluated int64
+	head      Head
+	size      int64
+	failed    error // the first failed write; the file's end is unknown then
 }
 
 // LedgerOptions are the options of CreateLedger and OpenLedger.
@@ -143,15 +144,15 @@ func (l *Ledger) resume(ctx context.Context, p *Plan, heads []Head) error {
 	if l.plan = p; p == nil {
 		l.plan = r.plan
 	}
-	if l.max, err = l.plan.MaxCharges(ctx); err != nil {
+	if l.max, err = l.plan.maxSteps(ctx, max(r.evaluated, l.plan.plannedEvaluations())); err != nil {
 		return err
 	}
-	l.charged, l.head, l.size = r.charged, r.Head(), r.bytes
+	l.charged, l.evaluated, l.head, l.size = r.charged, r.evaluated, r.Head(), r.bytes
 	session, err := randomID()
 	if err != nil {
 		return err
 	}
-	line, err := encodeLine(ledgerLine{Type: lineResume, Session: session, Charged: &r.charged, Torn: r.tail, Prev: l.head.Hash})
+	line, err := encodeLine(ledgerLine{Type: lineResume, Session: session, Charged: &r.charged, Evaluated: r.evaluated, Torn: r.tail, Prev: l.head.Hash})
 	if err != nil {
 		return err
 	}
@@ -288,7 +289,7 @@ func (l *Ledger) StepsAffordable() int64 {
 }
 
 // Epsilon prices what is charged. Reading it changes nothing.
-func (l *Ledger) Epsilon() (Result, error) { return l.plan.Epsilon(l.Charged()) }
+func (l *Ledger) Epsilon() (Result, error) { return l.plan.Epsilon(l.Charges()) }
 
 // Head is what a checkpoint stores.
 func (l *Ledger) Head() Head {

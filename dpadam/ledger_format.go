@@ -17,8 +17,10 @@ import (
 //	ledger  first line: format version, a random run id, the plan
 //	step    one charge: its number, counting everything charged before, and the
 //	        optimizer step it pays for
+//	evaluation  one noised evaluation: its number, counting all before, and the optimizer
+//	        step whose weights it evaluates
 //	resume  another process goes on: a random session id, the number of charges so far,
-//	        the torn lines before it (each counts as a charge)
+//	        and of evaluations, the torn lines before it (each counts as a charge)
 //	end     the run ended: optimizer steps taken by the model that was written
 //
 // The run and session ids make every branch of a copied ledger distinct, so that
@@ -26,10 +28,11 @@ import (
 const ledgerVersion = 1
 
 const (
-	lineLedger = "ledger"
-	lineStep   = "step"
-	lineResume = "resume"
-	lineEnd    = "end"
+	lineLedger     = "ledger"
+	lineStep       = "step"
+	lineEvaluation = "evaluation"
+	lineResume     = "resume"
+	lineEnd        = "end"
 )
 
 // ledgerLine is any line; the fields of the other types are absent.
@@ -42,24 +45,44 @@ type ledgerLine struct {
 	Session    string          `json:"session,omitempty"`
 	Charge     int64           `json:"charge,omitempty"`
 	Step       int64           `json:"step,omitempty"`
+	Evaluation int64           `json:"evaluation,omitempty"`
 	Charged    *int64          `json:"charged,omitempty"`
+	Evaluated  int64           `json:"evaluated,omitempty"`
 	Torn       []fragment      `json:"torn,omitempty"`
 	Taken      *int64          `json:"taken,omitempty"`
 	Prev       string          `json:"prev,omitempty"`
 }
 
 // fragment describes a torn line: what a crash left of a write. It counts as one charge, or as
-// many as it has beginnings of step lines, should a damaged newline have joined several.
+// many as it has beginnings of step lines, should a damaged newline have joined several. In
+// the ledger of a plan with evaluations it can have been either kind: beginnings of both are
+// counted, and one that shows neither counts as a step and as an evaluation, which costs no
+// less than the dearer of the two.
 type fragment struct {
-	Bytes   int    `json:"bytes"`
-	Hash    string `json:"sha256"`
-	Charges int64  `json:"charges"`
+	Bytes       int    `json:"bytes"`
+	Hash        string `json:"sha256"`
+	Charges     int64  `json:"charges"` // of steps
+	Evaluations int64  `json:"evaluations,omitempty"`
 }
 
-var stepMark = []byte(`"type":"step"`)
+var (
+	stepMark       = []byte(`"type":"step"`)
+	evaluationMark = []byte(`"type":"evaluation"`)
+)
 
-func fragmentOf(line []byte) fragment {
-	return fragment{len(line), hashLine(line), int64(max(1, bytes.Count(line, stepMark)))}
+// fragmentOf counts a torn line of a ledger with or without evaluations.
+func fragmentOf(line []byte, evaluations bool) fragment {
+	f := fragment{Bytes: len(line), Hash: hashLine(line), Charges: int64(bytes.Count(line, stepMark))}
+	if evaluations {
+		f.Evaluations = int64(bytes.Count(line, evaluationMark))
+	}
+	if f.Charges+f.Evaluations == 0 {
+		f.Charges = 1
+		if evaluations {
+			f.Evaluations = 1
+		}
+	}
+	return f
 }
 
 // hashLine returns the SHA-256 of a line without its newline, in hexadecimal.
@@ -98,19 +121,22 @@ func decodeLine(data []byte) (l ledgerLine, torn bool, err error) {
 // checkShape refuses unknown types and fields that belong to another type.
 func (l *ledgerLine) checkShape() error {
 	header := l.Version != 0 || l.Run != "" || l.Plan != nil || l.NotPrivate != ""
-	resume := l.Session != "" || l.Charged != nil || l.Torn != nil
+	resume := l.Session != "" || l.Charged != nil || l.Evaluated != 0 || l.Torn != nil
 	step := l.Charge != 0 || l.Step != 0
+	evaluation := l.Evaluation != 0
 	end := l.Taken != nil
 	var own, others bool
 	switch l.Type {
 	case lineLedger:
-		own, others = l.Version != 0 && l.Run != "" && l.Plan != nil, resume || step || end || l.Prev != ""
+		own, others = l.Version != 0 && l.Run != "" && l.Plan != nil, resume || step || evaluation || end || l.Prev != ""
 	case lineStep:
-		own, others = l.Charge > 0 && l.Step > 0, header || resume || end
+		own, others = l.Charge > 0 && l.Step > 0, header || resume || evaluation || end
+	case lineEvaluation:
+		own, others = l.Evaluation > 0 && l.Step >= 0, header || resume || l.Charge != 0 || end
 	case lineResume:
-		own, others = l.Session != "" && l.Charged != nil, header || step || end
+		own, others = l.Session != "" && l.Charged != nil, header || step || evaluation || end
 	case lineEnd:
-		own, others = l.Taken != nil && *l.Taken >= 0, header || resume || step
+		own, others = l.Taken != nil && *l.Taken >= 0, header || resume || step || evaluation
 	default:
 		return fmt.Errorf("unknown line type %q (written by a newer version?)", l.Type)
 	}

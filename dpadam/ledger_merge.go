@@ -4,7 +4,7 @@ import "fmt"
 
 // MergeLedgers charges every branch of one run: ledgers that were copied to other machines
 // and went on there. They must have the same first line. The result counts every distinct
-// step line once, the common beginning once and each branch in full, and every torn line; a
+// step and evaluation once, the common beginning once and each branch in full, and every torn line; a
 // step of one that another holds only as a torn line counts twice, which errs on the safe
 // side.
 //
@@ -30,8 +30,9 @@ func MergeLedgers(records ...*LedgerRecord) (*LedgerRecord, error) {
 	}
 	for k := range m.torn {
 		out.torn += k.Charges
+		out.tornEvaluations += k.Evaluations
 	}
-	out.charged = m.steps + out.torn
+	out.charged, out.evaluated = m.steps+out.torn, m.evaluations+out.tornEvaluations
 	ends := map[string]bool{}
 	for _, r := range records {
 		if h := r.Head().Hash; !m.inner[h] && !ends[h] {
@@ -52,10 +53,10 @@ func MergeLedgers(records ...*LedgerRecord) (*LedgerRecord, error) {
 // merger collects distinct lines. A line's hash covers everything before it, so equal
 // hashes mean equal histories.
 type merger struct {
-	seen  map[string]bool // step lines and others
-	inner map[string]bool // lines that another line follows
-	torn  map[tornKey]bool
-	steps int64
+	seen               map[string]bool // step lines and others
+	inner              map[string]bool // lines that another line follows
+	torn               map[tornKey]bool
+	steps, evaluations int64
 }
 
 // tornKey identifies a torn line by the intact line before it and its place after that.
@@ -76,8 +77,11 @@ func (m *merger) add(r *LedgerRecord) {
 		}
 		if !m.seen[l.hash] {
 			m.seen[l.hash] = true
-			if l.step {
+			switch l.kind {
+			case lineStep:
 				m.steps++
+			case lineEvaluation:
+				m.evaluations++
 			}
 		}
 		prev = l.hash

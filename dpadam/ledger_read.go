@@ -18,16 +18,18 @@ type Head struct {
 
 // LedgerRecord is what a ledger says, verified.
 type LedgerRecord struct {
-	plan     *Plan
-	run      string
-	lines    []recordLine // intact lines
-	tail     []fragment   // torn lines at the end that no resume line lists yet
-	charged  int64        // step lines and torn lines, all of them
-	torn     int64
-	lastStep int64
-	taken    *int64
-	resumes  int64
-	branches int
+	plan            *Plan
+	run             string
+	lines           []recordLine // intact lines
+	tail            []fragment   // torn lines at the end that no resume line lists yet
+	charged         int64        // step lines and torn lines, all of them
+	evaluated       int64        // evaluation lines and torn lines that may have been one
+	torn            int64        // of the charged steps
+	tornEvaluations int64
+	lastStep        int64
+	taken           *int64
+	resumes         int64
+	branches        int
 	// noNewline says that the last intact line lacks its newline; open says that the
 	// last torn line does.
 	noNewline, open bool
@@ -37,15 +39,17 @@ type LedgerRecord struct {
 // recordLine is what merging needs of a line.
 type recordLine struct {
 	hash string
-	step bool
+	kind string
 	torn []fragment
 }
 
 // Plan is the plan of the ledger's first line.
 func (r *LedgerRecord) Plan() *Plan { return r.plan }
 
-// Charged is the number of steps charged, torn lines included: the number that epsilon
-// is computed from.
+// Charges is everything charged, torn lines included: what epsilon is computed from.
+func (r *LedgerRecord) Charges() Charges { return Charges{Steps: r.charged, Evaluations: r.evaluated} }
+
+// Charged is the number of steps charged, torn lines included.
 func (r *LedgerRecord) Charged() int64 { return r.charged }
 
 // Torn is how many of the charges are torn lines.
@@ -78,7 +82,7 @@ func (r *LedgerRecord) Head() Head {
 }
 
 // Epsilon prices what was charged.
-func (r *LedgerRecord) Epsilon() (Result, error) { return r.plan.Epsilon(r.charged) }
+func (r *LedgerRecord) Epsilon() (Result, error) { return r.plan.Epsilon(r.Charges()) }
 
 // Extends reports whether the ledger is h or goes on from it.
 func (r *LedgerRecord) Extends(h Head) bool {
@@ -170,17 +174,19 @@ func (r *LedgerRecord) accept(data []byte, terminated bool) error {
 			}
 			return errors.New("the first line is no ledger line")
 		}
-		f := fragmentOf(data)
+		f := fragmentOf(data, r.plan.spec.Evaluation != nil)
 		r.tail = append(r.tail, f)
 		r.charged += f.Charges
 		r.torn += f.Charges
+		r.evaluated += f.Evaluations
+		r.tornEvaluations += f.Evaluations
 		r.open = !terminated
 		return nil
 	}
 	if err := r.link(&l); err != nil {
 		return err
 	}
-	r.lines = append(r.lines, recordLine{hash: hashLine(data), step: l.Type == lineStep, torn: l.Torn})
+	r.lines = append(r.lines, recordLine{hash: hashLine(data), kind: l.Type, torn: l.Torn})
 	r.noNewline = !terminated
 	return nil
 }
@@ -205,8 +211,13 @@ func (r *LedgerRecord) link(l *ledgerLine) error {
 			return fmt.Errorf("charge %d after %d charges", l.Charge, r.charged)
 		}
 		r.charged, r.lastStep, r.taken = l.Charge, l.Step, nil
+	case lineEvaluation:
+		if r.plan.spec.Evaluation == nil || l.Evaluation != r.evaluated+1 {
+			return fmt.Errorf("evaluation %d after %d of %d planned", l.Evaluation, r.evaluated, r.plan.plannedEvaluations())
+		}
+		r.evaluated, r.taken = l.Evaluation, nil
 	case lineResume:
-		if *l.Charged != r.charged || !sameFragments(l.Torn, r.tail) {
+		if *l.Charged != r.charged || l.Evaluated != r.evaluated || !sameFragments(l.Torn, r.tail) {
 			return errors.New("a resume line that does not match what is before it")
 		}
 		r.tail = nil

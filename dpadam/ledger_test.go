@@ -183,7 +183,7 @@ func TestBudgetIsRefusedBefore(t *testing.T) {
 	if _, err := mustOpen(t, path).Charge(t.Context(), 1); !errors.Is(err, ErrBudgetSpent) {
 		t.Errorf("after resuming: %v", err)
 	}
-	over, err := p.Epsilon(limit + 1)
+	over, err := p.Epsilon(Charges{Steps: limit + 1})
 	if err != nil || over.Epsilon <= 3 {
 		t.Errorf("the refused step would have cost %v (%v)", over.Epsilon, err)
 	}
@@ -556,7 +556,7 @@ func TestMergeLedgers(t *testing.T) {
 			t.Errorf("%s: %d charges, %d branches (%v), want %d, %d", c.names, m.Charged(), m.Branches(), err, c.charged, c.branches)
 			continue
 		}
-		want, _ := p.Epsilon(c.charged)
+		want, _ := p.Epsilon(Charges{Steps: c.charged})
 		if got, err := m.Epsilon(); err != nil || got != want {
 			t.Errorf("%s: epsilon %v, want %v (%v)", c.names, got.Epsilon, want.Epsilon, err)
 		}
@@ -597,7 +597,7 @@ func FuzzParseLedger(f *testing.F) {
 		}
 		steps := int64(0)
 		for _, l := range r.lines {
-			if l.step {
+			if l.kind == lineStep {
 				steps++
 			}
 		}

@@ -46,6 +46,9 @@ type Config struct {
 	Microbatch int   // fewest records a full microbatch holds; 0 means 1
 	Buckets    int   // number of public padding lengths, each with microbatches of its own; 0 means 1
 
+	// Evaluation are noised evaluations on private data that the run pays for; nil for none.
+	Evaluation *EvaluationSpec
+
 	Optimizer OptimizerSpec // zero value but for the learning rate: Adam(0.9, 0.999, 1e-8)
 	Schedule  ScheduleSpec  // zero value: constant
 
@@ -78,6 +81,8 @@ type Spec struct {
 	Optimizer       OptimizerSpec `json:"optimizer"`
 	Schedule        ScheduleSpec  `json:"schedule"`
 	Seed            *uint64       `json:"seed,omitempty"`
+	// Evaluation is nil for a plan that evaluates nothing under its guarantee.
+	Evaluation *EvaluationSpec `json:"evaluation,omitempty"`
 }
 
 const specVersion = 1
@@ -106,7 +111,7 @@ func NewPlanContext(ctx context.Context, c Config) (*Plan, error) {
 			return nil, err
 		}
 		s.NoiseMultiplier, _, err = CalibrateNoise(ctx, acc, s.Relation, s.SampleRate, s.Steps,
-			accountedDelta(s.Delta), s.TargetEpsilon)
+			accountedDelta(s.Delta), s.TargetEpsilon, s.beside(c.Evaluation.count())...)
 		if err != nil {
 			return nil, err
 		}
@@ -162,6 +167,10 @@ func (p *Plan) Spec() Spec {
 		v := *s.Seed
 		s.Seed = &v
 	}
+	if s.Evaluation != nil {
+		e := *s.Evaluation
+		s.Evaluation = &e
+	}
 	return s
 }
 
@@ -198,34 +207,6 @@ func (p *Plan) ClipTo() float64 { return p.spec.ClipNorm * (1 - p.spec.Rho) }
 // A resumed run that can pay for fewer steps passes that number as total.
 func (p *Plan) LearningRate(n, total int64) float64 {
 	return p.spec.Optimizer.LearningRate * p.spec.Schedule.Factor(n-1, total)
-}
-
-// Composition is what steps charged steps of the plan have released.
-func (p *Plan) Composition(steps int64) Composition {
-	m := PoissonSubsampledGaussian{SampleRate: p.spec.SampleRate, NoiseMultiplier: p.spec.NoiseMultiplier}
-	return Composition{Relation: p.spec.Relation, Events: []Event{{Mechanism: m, Count: steps}}}
-}
-
-// Epsilon prices steps charged steps at the plan's delta, or, for a seeded plan, says
-// what they would cost with secret random numbers. A plan without noise is an error.
-func (p *Plan) Epsilon(steps int64) (Result, error) {
-	if !p.Noisy() {
-		return Result{}, fmt.Errorf("%w: a plan without noise has no epsilon", ErrUnsupported)
-	}
-	r, err := p.acc.Epsilon(p.Composition(steps), accountedDelta(p.spec.Delta))
-	r.Delta = p.spec.Delta
-	return r, err
-}
-
-// MaxCharges is the number of steps that the budget pays for: with a target epsilon as many
-// as keep the bound within it (at least the planned ones), with a given noise multiplier or
-// without noise the planned ones.
-func (p *Plan) MaxCharges(ctx context.Context) (int64, error) {
-	if !p.Noisy() || p.spec.TargetEpsilon == 0 {
-		return p.spec.Steps, nil
-	}
-	return MaxSteps(ctx, p.acc, p.spec.Relation, p.spec.SampleRate, p.spec.NoiseMultiplier,
-		accountedDelta(p.spec.Delta), p.spec.TargetEpsilon, maxCount)
 }
 
 // String is one line for a log: the stamp first, if there is one.

@@ -34,6 +34,10 @@ func resolve(c Config) (Spec, error) {
 		seed := *c.Seed
 		s.Seed = &seed
 	}
+	if c.Evaluation != nil {
+		e := *c.Evaluation
+		s.Evaluation = &e
+	}
 	s.NotPrivate = stampOf(c.NoPrivacy, s.Seed)
 	var err error
 	if s.Relation, err = ParseRelation(string(c.Relation)); err != nil {
@@ -55,7 +59,10 @@ func resolve(c Config) (Spec, error) {
 	if err := checkDelta(s.Delta); err != nil {
 		return s, err
 	}
-	return s, resolveSteps(c, &s)
+	if err := resolveSteps(c, &s); err != nil {
+		return s, err
+	}
+	return s, s.Evaluation.validate(s.Steps) // before the noise is calibrated beside them
 }
 
 func stampOf(noPrivacy bool, seed *uint64) string {
@@ -167,6 +174,9 @@ func (s *Spec) validate() error {
 			return err
 		}
 	}
+	if err := s.Evaluation.validate(s.Steps); err != nil {
+		return err
+	}
 	if noPrivacy {
 		return s.validateWithoutPrivacy()
 	}
@@ -210,6 +220,9 @@ func (s *Spec) validateSizes() error {
 }
 
 func (s *Spec) validateWithoutPrivacy() error {
+	if s.Evaluation != nil {
+		return invalid("evaluations", s.Evaluation.Count, "without privacy there is nothing to pay them with; score the validation data openly")
+	}
 	if s.NoiseMultiplier != 0 || s.TargetEpsilon != 0 {
 		return invalid("noise multiplier", s.NoiseMultiplier, "must be 0 without privacy, and no target epsilon given")
 	}

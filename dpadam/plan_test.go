@@ -35,7 +35,7 @@ func TestPlanResolves(t *testing.T) {
 	if math.Abs(s.NoiseMultiplier-0.7118224) > 1e-6 { // calibration_test compares with the peers
 		t.Errorf("sigma %v", s.NoiseMultiplier)
 	}
-	if r, err := p.Epsilon(s.Steps); err != nil || r.Epsilon > 8 || r.Epsilon < 7.999 || r.Delta != s.Delta {
+	if r, err := p.Epsilon(Charges{Steps: s.Steps}); err != nil || r.Epsilon > 8 || r.Epsilon < 7.999 || r.Delta != s.Delta {
 		t.Errorf("%+v %v", r, err)
 	}
 	if math.Abs(p.ClipTo()-0.0999) > 1e-15 || p.ExpectedBatch() != 1024 || !p.Private() || p.Stamp() != "" {
@@ -183,7 +183,7 @@ func TestPlanStamps(t *testing.T) {
 	if open.Noisy() || !seeded.Noisy() || *seeded.Spec().Seed != 3 {
 		t.Error("noise or seed wrong")
 	}
-	if _, err := open.Epsilon(1); !errors.Is(err, ErrUnsupported) {
+	if _, err := open.Epsilon(Charges{Steps: 1}); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("epsilon without noise: %v", err)
 	}
 	// The stamp cannot be taken off.

@@ -41,7 +41,10 @@ type Statement struct {
 	Resumes      int64  `json:"resumes"`
 	Branches     int    `json:"branches"`
 	Run          string `json:"run"`
-	LedgerHead   *Head  `json:"ledger_head,omitempty"`
+
+	Evaluations *StatementEvaluations `json:"evaluations,omitempty"`
+
+	LedgerHead *Head `json:"ledger_head,omitempty"`
 
 	Assumptions []string `json:"assumptions"`
 	Covered     []string `json:"covered"`
@@ -57,6 +60,7 @@ func NewStatement(r *LedgerRecord) (*Statement, error) {
 		ExpectedBatch: s.ExpectedBatch, Records: s.Records, RecordsPublic: "counted", NoiseMultiplier: s.NoiseMultiplier,
 		ClipNorm: s.ClipNorm, Rho: s.Rho, Dim: s.Dim, Lattice: s.Lattice,
 		StepsPlanned: s.Steps, StepsCharged: r.charged, TornLines: r.torn, Resumes: r.resumes, Branches: r.branches, Run: r.run}
+	st.Evaluations = evaluationsOf(r)
 	if s.RecordsDeclared {
 		st.RecordsPublic = "declared"
 	}

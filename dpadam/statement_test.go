@@ -42,7 +42,7 @@ func TestStatementFollowsTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := statementOf(t, path)
-	want, err := p.Epsilon(5)
+	want, err := p.Epsilon(Charges{Steps: 5})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,6 +81,9 @@ func (st *Statement) table(line func(string, ...any)) {
 	row("Steps planned", "%d", st.StepsPlanned)
 	row("Steps taken", "%s", taken)
 	row("Steps charged", "%d (%d of them torn lines; %d resumes; %d branches)", st.StepsCharged, st.TornLines, st.Resumes, st.Branches)
+	if st.Evaluations != nil {
+		row("Evaluations", "%s", st.Evaluations.row())
+	}
 	row("Accountant", "%s", st.Accountant)
 	row("Run", "%s", st.Run)
 }
@@ -98,32 +101,32 @@ func (st *Statement) assumptions() []string {
 	if st.RecordsPublic != "declared" {
 		a = append(a, "The number of units N was counted in the data and is treated as public: sampling rate, delta and number of steps follow from it.")
 	}
-	return a
+	return append(a, st.evaluationAssumptions()...)
 }
 
 func (st *Statement) covered() []string {
 	if !st.Private {
 		return nil
 	}
-	return []string{
+	return append([]string{
 		"The released weights, all checkpoints of this run together, and anything computed from them and from public data.",
 		"Every step in the ledger, those included whose result was lost in a crash or never used.",
-	}
+	}, st.evaluationCovered()...)
 }
 
 func (st *Statement) notCovered() []string {
 	if !st.Private {
 		return nil
 	}
-	return []string{
+	return append(append([]string{
 		"Other runs on the same data, such as a search for hyperparameters: their ledgers add to this one.",
-		"Evaluation on private data, and choosing a checkpoint or a setting by it.",
+	}, st.evaluationNotCovered()...),
 		"Debug output (training loss, gradient norms, clipping fraction, realised batch sizes): keep or destroy it like the data.",
 		"Steps taken by a copy of this run's directory on another machine, which this ledger cannot know of: merge all copies' ledgers.",
 		"The data that the model had been pretrained on, and whatever else went into it before this run.",
 		"Private records shown to the model when it is used, for example as examples in a prompt.",
 		"What is true of the whole group of units: the model learns that on purpose.",
-	}
+	)
 }
 
 // upward prints a bound with six significant digits, never smaller than it is.

@@ -229,7 +229,7 @@ func (v *victim) finish(t *testing.T, when string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spent, err := record.Plan().Epsilon(v.spent)
+	spent, err := record.Plan().Epsilon(dpadam.Charges{Steps: v.spent})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,63 @@
+package dpadam
+
+import (
+	"context"
+	"fmt"
+)
+
+// Charges counts what a ledger has charged.
+type Charges struct {
+	Steps       int64 `json:"steps"`
+	Evaluations int64 `json:"evaluations,omitempty"`
+}
+
+// Composition is what so many charged steps and evaluations of the plan have released, in
+// whatever order.
+func (p *Plan) Composition(c Charges) Composition {
+	m := PoissonSubsampledGaussian{SampleRate: p.spec.SampleRate, NoiseMultiplier: p.spec.NoiseMultiplier}
+	out := Composition{Relation: p.spec.Relation, Events: []Event{{Mechanism: m, Count: c.Steps}}}
+	out.Events = append(out.Events, p.spec.beside(c.Evaluations)...)
+	return out
+}
+
+// beside is what a run releases beside its steps: so many evaluations.
+func (s *Spec) beside(evaluations int64) []Event {
+	if s.Evaluation == nil || evaluations == 0 {
+		return nil
+	}
+	return []Event{s.Evaluation.event(evaluations)}
+}
+
+// Planned is what the plan means to charge.
+func (p *Plan) Planned() Charges {
+	return Charges{Steps: p.spec.Steps, Evaluations: p.plannedEvaluations()}
+}
+
+func (p *Plan) plannedEvaluations() int64 { return p.spec.Evaluation.count() }
+
+// Epsilon prices charges at the plan's delta, or, for a seeded plan, says what they would
+// cost with secret random numbers. A plan without noise is an error.
+func (p *Plan) Epsilon(c Charges) (Result, error) {
+	if !p.Noisy() {
+		return Result{}, fmt.Errorf("%w: a plan without noise has no epsilon", ErrUnsupported)
+	}
+	r, err := p.acc.Epsilon(p.Composition(c), accountedDelta(p.spec.Delta))
+	r.Delta = p.spec.Delta
+	return r, err
+}
+
+// MaxCharges is the number of steps that the budget pays for beside the planned
+// evaluations: with a target epsilon as many as keep the bound within it (at least the
+// planned ones), with a given noise multiplier or without noise the planned ones.
+func (p *Plan) MaxCharges(ctx context.Context) (int64, error) {
+	return p.maxSteps(ctx, p.plannedEvaluations())
+}
+
+// maxSteps is MaxCharges beside so many evaluations.
+func (p *Plan) maxSteps(ctx context.Context, evaluations int64) (int64, error) {
+	if !p.Noisy() || p.spec.TargetEpsilon == 0 {
+		return p.spec.Steps, nil
+	}
+	return MaxSteps(ctx, p.acc, p.spec.Relation, p.spec.SampleRate, p.spec.NoiseMultiplier,
+		accountedDelta(p.spec.Delta), p.spec.TargetEpsilon, maxCount, p.spec.beside(evaluations)...)
+}
