@@ -43,6 +43,15 @@ func (a *Accumulator) Records() int64 { return a.records }
 // the clipping itself (C*(1-rho)), not on this check.
 const normTolerance = 1e-3
 
+// normTolerance is 0 for units that are added alone: their norm is exact, and the check is
+// what the proof rests on.
+func (s *Spec) normTolerance() float64 {
+	if s.RecordsPerUnit > 0 {
+		return 0
+	}
+	return normTolerance
+}
+
 // Add adds the clipped sum of one microbatch. records is the number of its sampled
 // records, those included whose gradient was deselected or is zero, without padding. It is an
 // error, and the step cannot be released, if the sum is not finite or longer than
@@ -52,11 +61,16 @@ func (a *Accumulator) Add(sum []float32, records int) error {
 	if a.err != nil {
 		return a.err
 	}
-	a.err = a.add(sum, records)
+	if a.plan.spec.RecordsPerUnit > 0 {
+		a.err = fmt.Errorf("%w: the plan's units are added one at a time (AddUnit)", ErrMisuse)
+		return a.err
+	}
+	a.err = a.add(sum, records, 1)
 	return a.err
 }
 
-func (a *Accumulator) add(sum []float32, records int) error {
+// add adds factor*sum.
+func (a *Accumulator) add(sum []float32, records int, factor float64) error {
 	s := &a.plan.spec
 	if int64(len(sum)) != s.Dim {
 		return fmt.Errorf("%w: sum has %d coordinates, the plan %d", ErrMisuse, len(sum), s.Dim)
@@ -72,23 +86,26 @@ func (a *Accumulator) add(sum []float32, records int) error {
 	a.microbatches++
 	limit := math.Inf(1)
 	if s.ClipNorm > 0 {
-		limit = float64(records) * s.ClipNorm * (1 + normTolerance)
+		limit = float64(records) * s.ClipNorm * (1 + s.normTolerance())
 	}
-	if a.k != nil {
-		return a.addLattice(sum, limit)
+	switch {
+	case factor == 0:
+		return nil
+	case a.k != nil:
+		return a.addLattice(sum, factor, limit)
 	}
-	return a.addPlain(sum, limit)
+	return a.addPlain(sum, factor, limit)
 }
 
 // addLattice rounds and adds. |S_j| <= |S| <= limit <= N*C*(1+2^-9) is checked before the
 // step can be released, so no K_j can have overflowed then (latticeAt).
-func (a *Accumulator) addLattice(sum []float32, limit float64) error {
+func (a *Accumulator) addLattice(sum []float32, factor, limit float64) error {
 	inv := math.Ldexp(1, -a.lattice.Exponent)
 	var norm atomicFloat
 	parallel(len(sum), updateStretch, func(lo, hi int) {
 		k, part := a.k[lo:hi], 0.0
 		for i, x := range sum[lo:hi] {
-			v := float64(x)
+			v := float64(x) * factor
 			part += v * v
 			k[i] += int64(math.RoundToEven(v * inv))
 		}
@@ -97,12 +114,12 @@ func (a *Accumulator) addLattice(sum []float32, limit float64) error {
 	return checkNorm(math.Sqrt(norm.value()), limit)
 }
 
-func (a *Accumulator) addPlain(sum []float32, limit float64) error {
+func (a *Accumulator) addPlain(sum []float32, factor, limit float64) error {
 	var norm atomicFloat
 	parallel(len(sum), updateStretch, func(lo, hi int) {
 		f, part := a.f[lo:hi], 0.0
 		for i, x := range sum[lo:hi] {
-			v := float64(x)
+			v := float64(x) * factor
 			part += v * v
 			f[i] += v
 		}

@@ -41,7 +41,7 @@
 // accountant of the (Poisson-subsampled) Gaussian mechanism with noise multiplier
 // sigma applies unchanged.
 //
-// Proof. (1) K_j is an integer, so K_j + round(G_j) = round(K_j + G_j) for every
+// (For units of several records see (5).) Proof. (1) K_j is an integer, so K_j + round(G_j) = round(K_j + G_j) for every
 // rounding to nearest that breaks ties by adding one half and taking the floor (a tie
 // has probability 0): the release is float32(gamma*round(K+G)), post-processing of
 // K+G. (2) Let D' be D with one record added, and let both be sampled with the same
@@ -60,9 +60,20 @@
 // from the same reference K(R) each lies within Delta_K, which is the mixture
 // (1-q)N(0) + qN(+-1) that the replace-one accountant prices. (4) s is rounded up.
 //
+// (5) Units of several records (RecordsPerUnit > 0): every sampled unit is added alone,
+// K = sum_u round(c_u/gamma), where c_u is a function of the weights, of the unit's own
+// records and of coins of its own that choose some of them, and |c_u| <= C is checked in
+// float64 when it is added. Adding a unit adds one term and leaves all others as they are:
+// |K - K'|_2 = |round(c_u/gamma)|_2 <= C/gamma + sqrt(d)/2, which is Delta_K then, whatever
+// the number of its records. For each value of the coins the two outputs are dominated by
+// the subsampled Gaussian's pair; the hockey-stick divergence is jointly convex, so the
+// mixture over the coins is too.
+//
 // The single precision of the sums themselves is outside the proof: S_m is computed by
 // the model's runtime in float32. The relative error rho is measured, the trainer clips
-// to C*(1-rho) ([Plan.ClipTo]), and the statement prints rho as an assumption.
+// to C*(1-rho) ([Plan.ClipTo]), and the statement prints rho as an assumption. Under (5)
+// the norm is that of the numbers that are added, and rho only pays for the rounding of a
+// sum in float64: nothing is assumed.
 //
 // No overflow: N records of norm at most C and M_max roundings give
 // |K_j| <= N*C/gamma + M_max/2, and |Z_j| <= 128*s always (gauss_table.go). The plan

@@ -10,7 +10,7 @@ type Lattice struct {
 	Exponent        int     `json:"exponent"`         // gamma = 2^Exponent
 	Sigma           uint64  `json:"sigma"`            // s, standard deviation of G in lattice units
 	MaxMicrobatches int64   `json:"max_microbatches"` // M, no batch has more
-	Overhead        float64 `json:"overhead"`         // M*sqrt(d)*gamma/C, the part of the sensitivity that rounding adds
+	Overhead        float64 `json:"overhead"`         // R*sqrt(d)*gamma/C, the part of the sensitivity that rounding adds
 }
 
 // Gamma is the lattice step.
@@ -35,14 +35,25 @@ const (
 // maxMicrobatches is M: with b buckets, sum_k ceil(n_k/m) <= N/m + b.
 func maxMicrobatches(s *Spec) int64 { return s.Records/int64(s.Microbatch) + int64(s.Buckets) }
 
+// roundings is R: how far, in units of sqrt(d), rounding can move a unit's neighbours apart.
+// Microbatches may be packed anew, each of M sums on either side is off by 1/2 a coordinate;
+// units that are added alone (RecordsPerUnit) leave the others' roundings as they are, and
+// only the unit's own counts.
+func roundings(s *Spec) float64 {
+	if s.RecordsPerUnit > 0 {
+		return 0.5
+	}
+	return float64(maxMicrobatches(s))
+}
+
 // latticeAt returns the lattice of step 2^exponent and whether int64 holds every sum:
 //
-//	Delta_K = C/gamma + M sqrt(d),  s = ceil(sigma*Delta_K),
+//	Delta_K = C/gamma + R sqrt(d),  s = ceil(sigma*Delta_K),
 //	N*C/gamma*(1+2^-9) + M + 128 s < 2^62    (2^-9: the tolerance of Accumulator.Add)
 func latticeAt(s *Spec, exponent int) (Lattice, bool) {
 	m := maxMicrobatches(s)
 	c := math.Ldexp(s.ClipNorm, -exponent)
-	rounding := float64(m) * math.Sqrt(float64(s.Dim)) * (1 + 1e-12)
+	rounding := roundings(s) * math.Sqrt(float64(s.Dim)) * (1 + 1e-12)
 	l := Lattice{Exponent: exponent, MaxMicrobatches: m, Overhead: rounding / c}
 	sigma := math.Ceil(s.NoiseMultiplier * (c + rounding) * (1 + 1e-12))
 	if !(sigma >= 1 && sigma <= float64(maxLatticeSigma)) {

@@ -38,6 +38,9 @@ type Config struct {
 	Relation   Relation // default add-remove
 	Accountant string   // default DefaultAccountant
 	Unit       string   // unit of privacy in the statement; default "one record"
+	// RecordsPerUnit is k > 0 where a unit has several records, of which at most k make its
+	// example (unit.go). Records and ExpectedBatch then count units.
+	RecordsPerUnit int
 
 	ClipNorm float64 // C; with NoPrivacy 0 means that nothing is clipped
 	Rho      float64 // allowance for float32 errors: the trainer clips to C*(1-rho)
@@ -62,6 +65,7 @@ type Spec struct {
 	Version         int           `json:"version"`
 	NotPrivate      string        `json:"not_private,omitempty"` // why nothing is guaranteed; empty for a private plan
 	Unit            string        `json:"unit"`
+	RecordsPerUnit  int           `json:"records_per_unit,omitempty"`
 	Relation        Relation      `json:"relation"`
 	Records         int64         `json:"records"`
 	RecordsDeclared bool          `json:"records_declared"`

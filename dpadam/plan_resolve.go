@@ -28,7 +28,10 @@ func resolve(c Config) (Spec, error) {
 		return s, invalid("padding buckets", c.Buckets, "must be >= 1")
 	}
 	if s.Unit == "" {
-		s.Unit = "one record"
+		s.Unit = recordUnit
+	}
+	if err := resolveUnit(c, &s); err != nil {
+		return s, err
 	}
 	if c.Seed != nil {
 		seed := *c.Seed
@@ -64,6 +67,9 @@ func resolve(c Config) (Spec, error) {
 	}
 	return s, s.Evaluation.validate(s.Steps) // before the noise is calibrated beside them
 }
+
+// recordUnit is the unit of privacy where nothing else is named.
+const recordUnit = "one record"
 
 func stampOf(noPrivacy bool, seed *uint64) string {
 	switch {
@@ -169,7 +175,7 @@ func (s *Spec) validate() error {
 	if _, err := NewAccountant(s.Accountant); err != nil || s.Accountant == "" {
 		return invalid("accountant", fmt.Sprintf("%q", s.Accountant), "unknown; this version has: rdp")
 	}
-	for _, check := range []func() error{s.validateSampling, s.validateSizes, s.Optimizer.validate, s.Schedule.validate} {
+	for _, check := range []func() error{s.validateSampling, s.validateSizes, s.validateUnit, s.Optimizer.validate, s.Schedule.validate} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ type Statement struct {
 	Order          float64  `json:"renyi_order,omitempty"`
 
 	Unit            string   `json:"unit_of_privacy"`
+	RecordsPerUnit  int      `json:"records_per_unit,omitempty"`
 	Relation        Relation `json:"relation"`
 	Sampler         string   `json:"sampler"`
 	SampleRate      float64  `json:"sample_rate"`
@@ -56,7 +57,7 @@ type Statement struct {
 func NewStatement(r *LedgerRecord) (*Statement, error) {
 	p, s := r.plan, r.plan.Spec()
 	st := &Statement{Version: 1, Private: p.Private(), NotPrivate: p.Stamp(), TargetEpsilon: s.TargetEpsilon,
-		Accountant: s.Accountant, Unit: s.Unit, Relation: s.Relation, Sampler: "poisson", SampleRate: s.SampleRate,
+		Accountant: s.Accountant, Unit: s.Unit, RecordsPerUnit: s.RecordsPerUnit, Relation: s.Relation, Sampler: "poisson", SampleRate: s.SampleRate,
 		ExpectedBatch: s.ExpectedBatch, Records: s.Records, RecordsPublic: "counted", NoiseMultiplier: s.NoiseMultiplier,
 		ClipNorm: s.ClipNorm, Rho: s.Rho, Dim: s.Dim, Lattice: s.Lattice,
 		StepsPlanned: s.Steps, StepsCharged: r.charged, TornLines: r.torn, Resumes: r.resumes, Branches: r.branches, Run: r.run}

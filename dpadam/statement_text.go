@@ -63,6 +63,9 @@ func (st *Statement) table(line func(string, ...any)) {
 		public = "counted in the data and treated as public"
 	}
 	row("Unit of privacy", "%s", st.Unit)
+	if st.RecordsPerUnit > 0 {
+		row("Records of a unit", "any number; at most %d, chosen anew in each step, make one example", st.RecordsPerUnit)
+	}
 	row("Neighbouring relation", "%s", st.Relation)
 	row("Sampler", "Poisson, every unit independently with q = %.9g", st.SampleRate)
 	row("Expected batch", "%g, the fixed denominator of every update", st.ExpectedBatch)
@@ -93,15 +96,32 @@ func (st *Statement) assumptions() []string {
 		return nil
 	}
 	a := []string{
-		fmt.Sprintf("The float32 arithmetic of the model's runtime changes the sum of clipped gradients by at most rho = %g of the clipping norm. "+
-			"This was measured, not proven; gradients are clipped to (1 - rho) of the clipping norm to pay for it.", st.Rho),
+		st.precision(),
+		st.dependence(),
 		"AES-256 in counter mode is indistinguishable from random, and nobody outside saw the memory, the random numbers or the timing of single steps of the machine that trained.",
-		"Every unit's gradient depends on that unit and the current weights alone; the trainer checks this on the model's graph and refuses otherwise.",
 	}
 	if st.RecordsPublic != "declared" {
 		a = append(a, "The number of units N was counted in the data and is treated as public: sampling rate, delta and number of steps follow from it.")
 	}
 	return append(a, st.evaluationAssumptions()...)
+}
+
+// precision is what is assumed of float32 arithmetic, or proven about it.
+func (st *Statement) precision() string {
+	if st.RecordsPerUnit > 0 {
+		return fmt.Sprintf("A unit's gradient is computed from that unit's records alone, in float32 by the model's runtime. "+
+			"Its norm is that of the very numbers that are added, in float64; rho = %g pays for the rounding of that norm.", st.Rho)
+	}
+	return fmt.Sprintf("The float32 arithmetic of the model's runtime changes the sum of clipped gradients by at most rho = %g of the clipping norm. "+
+		"This was measured, not proven; gradients are clipped to (1 - rho) of the clipping norm to pay for it.", st.Rho)
+}
+
+// dependence is what is assumed of a unit's gradient.
+func (st *Statement) dependence() string {
+	if st.RecordsPerUnit > 0 {
+		return "Every record names its unit as it is: records of one person under two names are two units, and a record about several persons belongs to one."
+	}
+	return "Every unit's gradient depends on that unit and the current weights alone; the trainer checks this on the model's graph and refuses otherwise."
 }
 
 func (st *Statement) covered() []string {

@@ -12,6 +12,7 @@ type Stepper struct {
 	sampler *Sampler
 	acc     *Accumulator
 	noiser  *Noiser
+	chooser *chooser // nil where the unit is a record
 	current *Step
 	indices []int
 }
@@ -37,7 +38,11 @@ func NewStepper(l *Ledger, rows int, o StepperOptions) (*Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stepper{ledger: l, sampler: sampler, noiser: noiser, acc: NewAccumulator(l.plan)}, nil
+	chooser, err := newChooser(l.plan)
+	if err != nil {
+		return nil, err
+	}
+	return &Stepper{ledger: l, sampler: sampler, noiser: noiser, chooser: chooser, acc: NewAccumulator(l.plan)}, nil
 }
 
 // Step is one charged step in progress.
@@ -64,7 +69,7 @@ func (s *Stepper) Begin(ctx context.Context, n int64) (*Step, error) {
 	return s.current, nil
 }
 
-// Records are the sampled records, ascending; none in an empty batch, which is released all
+// Records are the sampled records (units, where the plan has several records a unit), ascending; none in an empty batch, which is released all
 // the same. The slice is valid until the next Begin. Which and how many they are is secret.
 func (st *Step) Records() []int { return st.records }
 

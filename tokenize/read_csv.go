@@ -15,6 +15,8 @@ type csvReader struct {
 	row    int
 	mr     int // columns, -1 before the header
 	ref    int
+	unit   int    // -1 for none
+	column string // the unit's name
 }
 
 // csvReadAhead is more than encoding/csv reads beyond the row it is at.
@@ -38,11 +40,11 @@ func (b *budgetReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func newCSVReader(r io.Reader, _ DataFormat) rowReader {
+func newCSVReader(r io.Reader, f DataFormat) rowReader {
 	budget := &budgetReader{r: r}
 	in := csv.NewReader(budget)
 	in.ReuseRecord = true
-	return &csvReader{in: in, budget: budget, mr: -1, ref: -1}
+	return &csvReader{in: in, budget: budget, mr: -1, ref: -1, unit: -1, column: f.UnitColumn}
 }
 
 func (c *csvReader) next() (Record, error) {
@@ -63,8 +65,11 @@ func (c *csvReader) next() (Record, error) {
 			return Record{}, at(c.row, line, err)
 		}
 	}
+	if rec.Unit, err = unitOf(fields, c.unit, c.column); err != nil {
+		return Record{}, at(c.row, line, err)
+	}
 	// The strings of a record share one buffer with the columns that are not used.
-	rec.Source, rec.Target = strings.Clone(rec.Source), strings.Clone(rec.Target)
+	rec.Source, rec.Target, rec.Unit = strings.Clone(rec.Source), strings.Clone(rec.Target), strings.Clone(rec.Unit)
 	return rec, nil
 }
 
@@ -85,7 +90,8 @@ func (c *csvReader) header() error {
 		c.mr = -1
 		return &RowError{Line: 1, Problem: "the header lacks the columns mr and ref of an E2E file"}
 	}
-	return nil
+	c.unit, err = unitIndex(fields, c.column)
+	return err
 }
 
 // read gives the fields of the next row, of at most MaxRowBytes.

@@ -64,8 +64,11 @@ func (j *jsonReader) record(line []byte) (Record, error) {
 		}
 	}
 	if j.format.Task == TaskClassify {
-		rec.Label, err = j.label(fields["label"])
+		if rec.Label, err = j.label(fields["label"]); err != nil {
+			return Record{}, err
+		}
 	}
+	rec.Unit, err = jsonUnit(fields, j.format.UnitColumn)
 	return rec, err
 }
 

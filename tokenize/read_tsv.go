@@ -33,11 +33,13 @@ type tsvReader struct {
 	text    int      // columns
 	pair    int      // -1 for none
 	label   int      //
+	unit    int      // -1 for none
+	name    string   // the unit's column
 	pending []string // a first row that was no header
 }
 
 func newTSVReader(r io.Reader, f DataFormat) rowReader {
-	return &tsvReader{in: &lineReader{r: bufio.NewReader(r)}, task: f.Task, layout: tsvLayouts[f.Task], pair: -1}
+	return &tsvReader{in: &lineReader{r: bufio.NewReader(r)}, task: f.Task, layout: tsvLayouts[f.Task], pair: -1, unit: -1, name: f.UnitColumn}
 }
 
 func (t *tsvReader) next() (Record, error) {
@@ -92,9 +94,11 @@ func (t *tsvReader) header(fields []string) error {
 		found = found && t.pair >= 0
 	}
 	if found {
-		return nil
+		var err error
+		t.unit, err = unitIndex(fields, t.name)
+		return err
 	}
-	if t.task == TaskSST2 && len(fields) == 2 && !slices.Contains(fields, "label") {
+	if t.task == TaskSST2 && t.name == "" && len(fields) == 2 && !slices.Contains(fields, "label") {
 		if label := slices.IndexFunc(fields, isClass); label >= 0 {
 			t.label, t.text, t.pending = label, 1-label, fields
 			return nil
@@ -126,7 +130,10 @@ func (t *tsvReader) record(fields []string) (Record, error) {
 			return Record{}, err
 		}
 	}
-	label, err := labelNumber(t.layout.label[0], fields[t.label], taskLabels[t.task])
-	rec.Label = label
+	var err error
+	if rec.Unit, err = unitOf(fields, t.unit, t.name); err != nil {
+		return Record{}, err
+	}
+	rec.Label, err = labelNumber(t.layout.label[0], fields[t.label], taskLabels[t.task])
 	return rec, err
 }

@@ -25,6 +25,9 @@ type DataFormat struct {
 	Classes int
 	// LabelNames are the names of the classes of TaskClassify, in order, for labels that are strings.
 	LabelNames []string
+	// UnitColumn names a column of the header, or a field of JSON lines, that says whose record a row is; "" for none. Its
+	// value is the record's Unit, an exact string: nothing is trimmed or folded. A row without a value is an error.
+	UnitColumn string
 }
 
 // A Record is one row of a data file, as it stands there.
@@ -36,6 +39,8 @@ type Record struct {
 	Text, Pair string
 	// Label is the class, -1 where the task has none.
 	Label int
+	// Unit is the value of DataFormat.UnitColumn, "" only where none is asked for.
+	Unit string
 }
 
 // MaxRowBytes is the length of the longest row that a reader takes, in bytes of the file. Readers hold one row at a time,
@@ -82,5 +87,5 @@ func (f DataFormat) check() error {
 		}
 		seen[name] = true
 	}
-	return nil
+	return f.checkUnit()
 }
