@@ -33,7 +33,7 @@ func resolveUnit(c Config, s *Spec) error {
 	if c.Unit == "" {
 		s.Unit = "one user"
 	}
-	if c.Rho == 0 && !c.NoPrivacy {
+	if c.Rho == 0 && c.ClipNorm > 0 {
 		s.Rho = unitRho
 	}
 	return s.validateUnit()
@@ -50,7 +50,7 @@ func (s *Spec) validateUnit() error {
 		return invalid("unit", fmt.Sprintf("%q", s.Unit), "must name the unit whose records are clipped together")
 	case s.Microbatch != 1 || s.Buckets != 1:
 		return invalid("microbatch", s.Microbatch, "must be 1, with 1 padding bucket, where a unit has several records: units are added one at a time")
-	case s.Lattice != nil && s.Rho < unitRho:
+	case s.ClipNorm > 0 && s.Rho < unitRho:
 		return invalid("rho", s.Rho, fmt.Sprintf("must be at least %g, the error of a unit's norm", unitRho))
 	}
 	return nil

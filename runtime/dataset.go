@@ -17,6 +17,7 @@ import (
 // A dataset is a data file as token ids, one example a record, in its order.
 type dataset struct {
 	examples   []tokenize.Example
+	units      [][]int // by unit of privacy, its records; nil where the unit is a record
 	labelWords []int64 // of infill
 	loss       string
 	buckets    tokenize.Buckets
@@ -175,15 +176,19 @@ func (r *reader) newFormatter() error {
 }
 
 // read reads a data file. Its length is the number of rows: an example that is
-// too long keeps its place and contributes zero.
-func (r *reader) read(ctx context.Context, path string) (*dataset, error) {
-	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{Task: r.recipe.task, Classes: r.classes})
+// too long keeps its place and contributes zero. unitColumn, if it is not empty,
+// groups the records.
+func (r *reader) read(ctx context.Context, path, unitColumn string) (*dataset, error) {
+	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{Task: r.recipe.task, Classes: r.classes, UnitColumn: unitColumn})
 	if err != nil {
 		return nil, dataError(path, err)
 	}
 	d := &dataset{loss: r.loss(), padID: r.tokenizer.PadID(), startID: int32(r.config.DecoderStart)}
 	if d.examples, err = tokenize.FormatAll(ctx, r.formatter, records, r.options.Threads); err != nil {
 		return nil, dataError(path, err)
+	}
+	if unitColumn != "" {
+		d.units = groupUnits(records, d.examples)
 	}
 	if f, ok := r.formatter.(*tokenize.Infill); ok {
 		for _, id := range f.LabelWords() {

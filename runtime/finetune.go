@@ -135,11 +135,11 @@ func (f *finetune) read(ctx context.Context) (err error) {
 	if f.reader, err = newReader(f.model, f.options); err != nil {
 		return err
 	}
-	if f.data, err = f.reader.read(ctx, f.options.Train); err != nil {
+	if f.data, err = f.reader.read(ctx, f.options.Train, f.options.UnitColumn); err != nil {
 		return err
 	}
 	if f.options.Valid != "" {
-		f.valid, err = f.reader.read(ctx, f.options.Valid)
+		f.valid, err = f.reader.read(ctx, f.options.Valid, "")
 	}
 	return err
 }
@@ -158,7 +158,7 @@ func (f *finetune) compile(ctx context.Context) error {
 		return newStepSet(f.env, f.prepared, spec, o.Threads)
 	}
 	switch {
-	case o.NoPrivacy && o.ClipNorm == 0:
+	case o.NoPrivacy && o.ClipNorm == 0, f.data.units != nil:
 		t.steps = set(ghost.Weighted)
 	case o.TwoPass:
 		t.norms, t.steps = set(ghost.Norms), set(ghost.Weighted)
@@ -195,8 +195,7 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 		}
 		spec = record.Plan().Spec()
 	}
-	f.held = heldBytes(f.program, f.options.optimizer(0))
-	if t.size, err = f.microbatch(spec.Microbatch); err != nil {
+	if err := f.settleMemory(spec.Microbatch); err != nil {
 		return err
 	}
 	f.restore = limitGarbage(f.held)
@@ -205,18 +204,34 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	}
 	t.sums = t.weights.Trained.Like()
 	dim := int64(len(t.sums.Data()))
-	f.plan, err = f.options.plan(ctx, int64(len(f.data.examples)), dim, t.size, len(f.data.buckets.Edges()))
+	f.plan, err = f.options.plan(ctx, int64(f.data.size()), dim, t.size, len(f.data.buckets.Edges()))
 	if err != nil {
 		return err
 	}
-	if n := f.plan.Spec().Records; int64(len(f.data.examples)) > n {
-		return usage("%s has %d rows, more than --records %d: the noise is proven for at most N records", f.options.Train, len(f.data.examples), n)
+	if n := f.plan.Spec().Records; int64(f.data.size()) > n {
+		return usage("%s has %d %s, more than --records %d: the noise is proven for at most N", f.options.Train, f.data.size(), f.data.noun(), n)
 	}
 	t.plan = f.plan
 	if t.optimizer, err = dpadam.NewOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained)); err != nil {
 		return err
 	}
 	return t.warmUp(ctx)
+}
+
+// settleMemory fixes what a run holds and the records of one run of the graph.
+// A unit that needs several runs needs a vector for their sum.
+func (f *finetune) settleMemory(planned int) (err error) {
+	k := f.options.recordsPerUnit()
+	if k > 0 {
+		planned = 0 // the plan's microbatch is one unit, whatever runs it takes
+	}
+	f.held = heldBytes(f.program, f.options.optimizer(0))
+	if f.trainer.size, err = f.microbatch(planned); err != nil || k <= f.trainer.size {
+		return err
+	}
+	f.held += 4 * elements(f.program.Trained)
+	f.trainer.size, err = f.microbatch(planned)
+	return err
 }
 
 // microbatch settles the records of one run: what the model's declared batch
@@ -245,7 +260,8 @@ func (f *finetune) microbatch(planned int) (int, error) {
 		}
 		return sum
 	}
-	return chooseMicrobatch(peak, limit)
+	size, err := chooseMicrobatch(peak, limit)
+	return f.options.capRows(size), err
 }
 
 // undecayed are the coordinates that weight decay leaves out: parameters that
@@ -288,7 +304,7 @@ func (f *finetune) begin(ctx context.Context) (err error) {
 		return err
 	}
 	f.total = min(f.plan.Steps(), f.taken+f.ledger.StepsAffordable())
-	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, len(f.data.examples), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At}); err != nil {
+	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, f.data.size(), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At}); err != nil {
 		return err
 	}
 	if o.Debug {
@@ -402,10 +418,10 @@ func (f *finetune) announce() {
 	s := f.plan.Spec()
 	b := Begin{
 		Records: s.Records, Steps: f.total, FirstStep: f.taken, ExpectedBatch: s.ExpectedBatch, NoiseMultiplier: s.NoiseMultiplier,
-		SampleRate: s.SampleRate, Delta: s.Delta, TargetEpsilon: s.TargetEpsilon, Coordinates: s.Dim, Microbatch: s.Microbatch, Stamp: f.plan.Stamp(),
+		Unit: s.Unit, RecordsPerUnit: s.RecordsPerUnit, SampleRate: s.SampleRate, Delta: s.Delta, TargetEpsilon: s.TargetEpsilon, Coordinates: s.Dim, Microbatch: s.Microbatch, Stamp: f.plan.Stamp(),
 	}
 	if !s.RecordsDeclared && f.plan.Noisy() {
-		b.RecordsArePublic = fmt.Sprintf("N = %d, the number of rows read, is treated as public; declare it with --records if it must not be", s.Records)
+		b.RecordsArePublic = fmt.Sprintf("N = %d, the number of %s read, is treated as public; declare it with --records if it must not be", s.Records, f.data.noun())
 	}
 	b.Selected = f.program.Selection.Lines()
 	for _, p := range f.program.Unreached {

@@ -34,6 +34,11 @@ type FinetuneOptions struct {
 	Accountant      string  `yaml:"accountant,omitempty"`
 	Relation        string  `yaml:"relation,omitempty"`
 
+	// UnitColumn names the column (field, in JSON lines) that says whose record a row is: the unit of privacy is then one
+	// user, and Records, SampleRate and ExpectedBatch count users. RecordsPerUnit is the most records of a user in a step.
+	UnitColumn     string `yaml:"unit-column,omitempty"`
+	RecordsPerUnit int    `yaml:"records-per-unit,omitempty"` // default 8
+
 	Optimizer    string  `yaml:"optimizer,omitempty"` // adam, adamw, sgd
 	LearningRate float64 `yaml:"lr,omitempty"`
 	Schedule     string  `yaml:"schedule,omitempty"` // constant, linear
@@ -109,6 +114,9 @@ func (o *FinetuneOptions) validate() error {
 			return usage("%s %q: there are %s", choice.flag, choice.value, strings.Join(choice.allowed[1:], ", "))
 		}
 	}
+	if err := o.validateUnits(); err != nil {
+		return err
+	}
 	return o.validateNumbers()
 }
 
@@ -127,7 +135,7 @@ func (o *FinetuneOptions) validateNumbers() error {
 		"--clip-norm": o.ClipNorm, "--clip-gamma": o.ClipGamma, "--lr": o.LearningRate, "--epochs": o.Epochs,
 		"--expected-batch": o.ExpectedBatch, "--sample-rate": o.SampleRate, "--weight-decay": o.WeightDecay,
 		"--momentum": o.Momentum, "--records": float64(o.Records), "--steps": float64(o.Steps),
-		"--microbatch": float64(o.Microbatch), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
+		"--microbatch": float64(o.Microbatch), "--records-per-unit": float64(o.RecordsPerUnit), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
 		"--checkpoint-every": float64(o.CheckpointEvery), "--threads": float64(o.Threads),
 	} {
 		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
@@ -170,6 +178,7 @@ func (o *FinetuneOptions) plan(ctx context.Context, rows, dim int64, microbatch,
 		c.Rho = rho
 		c.ClipNorm = o.clipNorm()
 	}
+	o.planUnits(&c)
 	rate := o.LearningRate
 	if rate == 0 {
 		rate = r.rate

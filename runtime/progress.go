@@ -13,8 +13,10 @@ type Progress interface {
 
 // Begin describes a run that is about to start.
 type Begin struct {
-	Records, Steps     int64
-	FirstStep          int64 // steps that the model has already taken
+	Records, Steps     int64  // Records: N, which counts units of privacy
+	Unit               string // of privacy
+	RecordsPerUnit     int    // the most that make a unit's example; 0: a unit is a record
+	FirstStep          int64  // steps that the model has already taken
 	ExpectedBatch      float64
 	NoiseMultiplier    float64
 	SampleRate, Delta  float64

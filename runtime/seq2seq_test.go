@@ -125,7 +125,7 @@ func TestEncoderDecoderBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := r.read(t.Context(), o.Train)
+	d, err := r.read(t.Context(), o.Train, "")
 	if err != nil {
 		t.Fatal(err)
 	}

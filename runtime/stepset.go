@@ -117,15 +117,20 @@ func (d *dataset) pack(sample []int, size int, fixed bool) []microbatch {
 	var out []microbatch
 	edges := d.buckets.Edges()
 	for k := len(edges) - 1; k >= 0; k-- {
-		list := byEdge[edges[k]]
-		for len(list) > 0 {
-			n, rows := min(size, len(list)), size
-			for !fixed && rows/2 >= n {
-				rows /= 2
-			}
-			out = append(out, microbatch{list[:n], edges[k], rows})
-			list = list[n:]
+		out = append(out, packLength(byEdge[edges[k]], edges[k], size, fixed)...)
+	}
+	return out
+}
+
+// packLength cuts records into microbatches of one padding length.
+func packLength(list []int, edge, size int, fixed bool) (out []microbatch) {
+	for len(list) > 0 {
+		n, rows := min(size, len(list)), size
+		for !fixed && rows/2 >= n {
+			rows /= 2
 		}
+		out = append(out, microbatch{list[:n], edge, rows})
+		list = list[n:]
 	}
 	return out
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
@@ -20,6 +19,7 @@ type trainer struct {
 	data    *dataset
 	weights *Weights
 	sums    *ort.Arena
+	unit    []float32 // the sum of a unit of several runs, once one is met
 
 	steps     *stepSet // the clipped pass, or the weighted one without privacy and as the second of two
 	norms     *stepSet // the first of two passes; nil otherwise
@@ -35,7 +35,8 @@ type stepStats struct {
 	Loss    float64 // mean over the records; NaN when none counts
 	stepNumbers
 
-	finite int
+	finite int // of what is clipped: records, or units
+	scored int // records in Loss
 }
 
 // stepNumbers are the statistics of a step that are always finite.
@@ -55,13 +56,12 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 		return stats, err
 	}
 	stats.Records = len(s.Records())
-	for _, m := range t.data.pack(s.Records(), t.size, t.fixed) {
-		if err := t.microbatch(ctx, m, &stats); err != nil {
-			return stats, err
-		}
-		if err := s.Add(t.sums.Data(), len(m.records)); err != nil {
-			return stats, err
-		}
+	add := t.addRecords
+	if t.data.units != nil {
+		add = t.addUnits
+	}
+	if err := add(ctx, s, &stats); err != nil {
+		return stats, err
 	}
 	if err := s.Release(ctx, t.sums.Data()); err != nil {
 		return stats, err
@@ -73,6 +73,19 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	t.options.Hook.At(dpadam.PointUpdateAfter)
 	stats.finish()
 	return stats, nil
+}
+
+// addRecords adds the clipped sums of a step's records.
+func (t *trainer) addRecords(ctx context.Context, s *dpadam.Step, stats *stepStats) error {
+	for _, m := range t.data.pack(s.Records(), t.size, t.fixed) {
+		if err := t.microbatch(ctx, m, stats); err != nil {
+			return err
+		}
+		if err := s.Add(t.sums.Data(), len(m.records)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sets lists the programs in use.
@@ -121,31 +134,40 @@ func (t *trainer) warmUp(ctx context.Context) error {
 
 // microbatch leaves the (clipped) sum of the records' gradients in t.sums.
 func (t *trainer) microbatch(ctx context.Context, m microbatch, stats *stepStats) error {
-	st, err := t.steps.at(m.edge)
+	st, out, real, err := t.run(ctx, m, stats)
 	if err != nil {
 		return err
+	}
+	return stats.add(st.program, out, real, t.plan.ClipTo())
+}
+
+// run runs a microbatch: its sums are in t.sums, the other outputs are returned, with the rows that are records.
+func (t *trainer) run(ctx context.Context, m microbatch, stats *stepStats) (*step, map[string]*ort.Tensor, []bool, error) {
+	st, err := t.steps.at(m.edge)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	batch, real, err := t.data.collate(m.records, m.edge, m.rows, st.program.Data)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	feeds, _, err := st.feeds(batch)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	options, err := t.inputs(ctx, m, feeds, real, st.program, stats)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	fetches, err := t.fetches(st.program)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	out, err := st.run(ctx, feeds, t.weights, options, fetches)
 	if err != nil {
-		return hideData(err)
+		return nil, nil, nil, hideData(err)
 	}
-	return stats.add(st.program, out, real, t.plan.ClipTo())
+	return st, out, real, nil
 }
 
 // hideData keeps a context's end and cuts a runtime error's text, which can
@@ -261,6 +283,7 @@ func (s *stepStats) add(p *ghost.Program, out map[string]*ort.Tensor, real []boo
 			s.NotFinite++
 		default:
 			s.finite++
+			s.scored++
 			s.Loss += loss[i]
 			s.NormMean += norm[i]
 			s.NormMax = max(s.NormMax, norm[i])
@@ -275,10 +298,8 @@ func (s *stepStats) add(p *ghost.Program, out map[string]*ort.Tensor, real []boo
 // finish turns sums into means.
 func (s *stepStats) finish() {
 	s.Dropped = s.Records - s.finite - s.NotFinite
-	if s.finite == 0 {
-		s.Loss = math.NaN()
-		return
+	s.Loss /= float64(s.scored) // NaN for none
+	if n := float64(s.finite); n > 0 {
+		s.NormMean, s.Clipped = s.NormMean/n, s.Clipped/n
 	}
-	n := float64(s.finite)
-	s.Loss, s.NormMean, s.Clipped = s.Loss/n, s.NormMean/n, s.Clipped/n
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -34,8 +35,13 @@ func (p *trainProgress) Begin(b runtime.Begin) {
 	if b.Stamp != "" {
 		p.line("%s", b.Stamp)
 	}
-	p.line("%d parameters with %d coordinates; %d steps, expected batch %g of %d records, microbatch %d",
-		len(b.Trained), b.Coordinates, b.Steps, b.ExpectedBatch, b.Records, b.Microbatch)
+	what := "records, microbatch " + strconv.Itoa(b.Microbatch)
+	if b.RecordsPerUnit > 0 {
+		what = fmt.Sprintf("users, at most %d records of each in a step", b.RecordsPerUnit)
+		p.line("unit of privacy: %s", b.Unit)
+	}
+	p.line("%d parameters with %d coordinates; %d steps, expected batch %g of %d %s",
+		len(b.Trained), b.Coordinates, b.Steps, b.ExpectedBatch, b.Records, what)
 	if b.NoiseMultiplier > 0 {
 		p.line("noise multiplier %.6g, sampling rate %.6g, delta %.3g", b.NoiseMultiplier, b.SampleRate, b.Delta)
 	}

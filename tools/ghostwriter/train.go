@@ -131,6 +131,8 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.Float64Var(&o.ExpectedBatch, "expected-batch", 0, "q times N (default by task)")
 	fl.Float64Var(&o.Epochs, "epochs", 0, "passes over the data (default by task)")
 	fl.Int64Var(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs")
+	fl.StringVar(&o.UnitColumn, "unit-column", "", "protect users, not records: the column (or JSON field) whose value says whose record a row is;\n--records, --sample-rate and --expected-batch then count users")
+	fl.IntVar(&o.RecordsPerUnit, "records-per-unit", 0, "the most records of a user in one step, chosen anew in each (default 8)")
 	fl.StringVar(&o.Accountant, "accountant", "", "rdp")
 	fl.StringVar(&o.Relation, "relation", "", "add-remove or replace-one")
 
