@@ -30,9 +30,6 @@ func resolve(c Config) (Spec, error) {
 	if s.Unit == "" {
 		s.Unit = recordUnit
 	}
-	if err := resolveUnit(c, &s); err != nil {
-		return s, err
-	}
 	if c.Seed != nil {
 		seed := *c.Seed
 		s.Seed = &seed
@@ -40,6 +37,9 @@ func resolve(c Config) (Spec, error) {
 	if c.Evaluation != nil {
 		e := *c.Evaluation
 		s.Evaluation = &e
+	}
+	if err := resolveUnit(c, &s); err != nil {
+		return s, err
 	}
 	s.NotPrivate = stampOf(c.NoPrivacy, s.Seed)
 	var err error

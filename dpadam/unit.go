@@ -50,6 +50,8 @@ func (s *Spec) validateUnit() error {
 		return invalid("unit", fmt.Sprintf("%q", s.Unit), "must name the unit whose records are clipped together")
 	case s.Microbatch != 1 || s.Buckets != 1:
 		return invalid("microbatch", s.Microbatch, "must be 1, with 1 padding bucket, where a unit has several records: units are added one at a time")
+	case s.Evaluation != nil:
+		return invalid("evaluations", s.Evaluation.Count, "can't be paid for where a unit has several records: one unit changes an evaluation by as many records as it has there")
 	case s.ClipNorm > 0 && s.Rho < unitRho:
 		return invalid("rho", s.Rho, fmt.Sprintf("must be at least %g, the error of a unit's norm", unitRho))
 	}
