@@ -11,20 +11,23 @@ import (
 // order of the microbatches does not matter, and the whole vector has the sensitivity that
 // the plan's lattice states. Without noise it is a plain float64 sum.
 //
-// It belongs to one step: Noiser.Release empties it.
+// It belongs to one step: Noiser.Release empties it, and under adaptive clipping moves its
+// clipping norm to the next step's.
 type Accumulator struct {
 	plan         *Plan
 	lattice      Lattice
 	k            []int64   // noisy plans
 	f            []float64 // plans without noise
 	records      int64
+	doubled      int64   // sum of 2b-1 over the records (adaptive plans)
+	clip         float64 // C_t, the plan's C unless it adapts
 	microbatches int64
 	err          error // the first failure; the step cannot be released any more
 }
 
 // NewAccumulator returns an empty accumulator of the plan's d coordinates (8 bytes each).
 func NewAccumulator(p *Plan) *Accumulator {
-	a := &Accumulator{plan: p}
+	a := &Accumulator{plan: p, clip: p.spec.ClipNorm}
 	if p.Noisy() {
 		a.lattice = *p.spec.Lattice
 		a.k = make([]int64, p.spec.Dim)
@@ -61,11 +64,14 @@ func (a *Accumulator) Add(sum []float32, records int) error {
 	if a.err != nil {
 		return a.err
 	}
-	if a.plan.spec.RecordsPerUnit > 0 {
+	switch {
+	case a.plan.spec.RecordsPerUnit > 0:
 		a.err = fmt.Errorf("%w: the plan's units are added one at a time (AddUnit)", ErrMisuse)
-		return a.err
+	case a.plan.Adapts():
+		a.err = fmt.Errorf("%w: under adaptive clipping a sum is added with the count of its records (AddCounted)", ErrMisuse)
+	default:
+		a.err = a.add(sum, records, 1)
 	}
-	a.err = a.add(sum, records, 1)
 	return a.err
 }
 
@@ -85,8 +91,8 @@ func (a *Accumulator) add(sum []float32, records int, factor float64) error {
 	a.records += int64(records)
 	a.microbatches++
 	limit := math.Inf(1)
-	if s.ClipNorm > 0 {
-		limit = float64(records) * s.ClipNorm * (1 + s.normTolerance())
+	if a.clip > 0 {
+		limit = float64(records) * a.clip * (1 + s.normTolerance())
 	}
 	switch {
 	case factor == 0:
@@ -97,10 +103,11 @@ func (a *Accumulator) add(sum []float32, records int, factor float64) error {
 	return a.addPlain(sum, factor, limit)
 }
 
-// addLattice rounds and adds. |S_j| <= |S| <= limit <= N*C*(1+2^-9) is checked before the
-// step can be released, so no K_j can have overflowed then (latticeAt).
+// addLattice scales by C_1/C_t, which is 1 unless the plan adapts C, rounds and adds.
+// |S_j| <= |S| <= limit <= N*C_t*(1+2^-9) is checked before the step can be released, so no K_j
+// can have overflowed then (latticeAt).
 func (a *Accumulator) addLattice(sum []float32, factor, limit float64) error {
-	inv := math.Ldexp(1, -a.lattice.Exponent)
+	inv := math.Ldexp(a.plan.spec.ClipNorm/a.clip, -a.lattice.Exponent)
 	var norm atomicFloat
 	parallel(len(sum), updateStretch, func(lo, hi int) {
 		k, part := a.k[lo:hi], 0.0
@@ -147,7 +154,7 @@ func (a *Accumulator) Reset() {
 	a.empty()
 }
 
-func (a *Accumulator) empty() { a.records, a.microbatches, a.err = 0, 0, nil }
+func (a *Accumulator) empty() { a.records, a.doubled, a.microbatches, a.err = 0, 0, 0, nil }
 
 // atomicFloat adds float64 values from several goroutines.
 type atomicFloat struct{ bits atomic.Uint64 }

@@ -68,6 +68,50 @@
 // the number of its records. For each value of the coins the two outputs are dominated by
 // the subsampled Gaussian's pair; the hockey-stick divergence is jointly convex, so the
 // mixture over the coins is too.
+// # Clipping
+//
+// The proof asks of a record's contribution only that its norm is at most C:
+//
+//   - abadi: |g| min(1, C/|g|) <= C. Automatic: |g| C/(|g|+gamma) < C, because gamma > 0.
+//   - Groups ([ClipGroup]): the coordinates are cut into disjoint groups k, every part g_k is
+//     clipped by one of the rules to s_k*C, and sum s_k^2 <= 1. Then |clipped g|^2 =
+//     sum |clipped g_k|^2 <= C^2 sum s_k^2 <= C^2.
+//
+// # Adaptive clipping
+//
+// Under [Adaptive] C is C_t, a function of what earlier steps released, and a step releases the
+// pair (sum, count). Let C_1 be the plan's C, which fixes the lattice, and kappa = C_1/C_t. The
+// sum is scaled by kappa before it is rounded and by 1/kappa after the noise is added; every
+// record adds its bit as h = +-2^(-e-1), an integer, to the count's lattice of step 2^e; and
+//
+//	K = sum_m round(kappa S_m/gamma),  s   >= sigma_Delta * Delta_K,
+//	H = sum_i (2 b_i - 1) 2^(-e-1),    s_b >= sigma_b * 2^-e,
+//	sigma_Delta = (sigma^-2 - (2 sigma_b)^-2)^(-1/2),
+//
+// are noised with independent rounded Gaussians of standard deviations s and s_b.
+//
+// Claim: the pair is post-processing of one Gaussian mechanism with noise multiplier sigma (Andrew
+// et al. 2021, Theorem 1), so that accounting is that of a plan with fixed C.
+//
+// Proof. As above the release is a function of K+G and H+G_b. Divide the sum's coordinates by s and
+// the count by s_b: the noise is then N(0, I) on d+1 coordinates. Add/remove: if the extra record is
+// sampled it moves K by at most Delta_K and H by exactly 2^(-e-1), whatever its bit, so the pair
+// moves by at most
+//
+//	sqrt((Delta_K/s)^2 + (2^(-e-1)/s_b)^2) <= sqrt(1/sigma_Delta^2 + 1/(4 sigma_b^2)) = 1/sigma,
+//
+// and if it is not sampled by nothing. That every record has a bit of +-1/2 and none has 0 is what
+// makes this hold for records without a finite gradient too ([Accumulator.AddCounted]); padding is
+// no record. The other records' bits do not change: a bit is a function of the record, of C_t and of
+// the weights. Replace-one: both data sets lie within 1/sigma of the pair of the common sample
+// without the record, the mixture that the replace-one accountant prices. Composition over steps is
+// adaptive, so C_t may depend on earlier releases.
+//
+// Scaling is done in float64: kappa is rounded once, which the linear map x -> kappa*x shares among
+// all records (kappa*C_t <= C_1 (1+2^-53)), and each product once, which moves a data set's K by at
+// most 2^-53 kappa sum_m |S_m|/gamma <= 2^-53 (1+2^-8) N C_1/gamma. For two data sets together both
+// stay below 2^-51 N C_1/gamma, which Delta_K includes under adaptive clipping. kappa C_t <= C_1
+// also bounds |K_j| as before. C_t stays within public bounds, 2^20 either way of C_1.
 //
 // The single precision of the sums themselves is outside the proof: S_m is computed by
 // the model's runtime in float32. The relative error rho is measured, the trainer clips
@@ -81,8 +125,8 @@
 //
 // Z is exact: gauss.go draws round(N(0, s^2)) by a rejection sampler on integers and
 // rationals; decisions that float64 cannot prove are made with 768-bit arithmetic. The
-// total variation distance to the ideal distribution is below 2^-600 a coordinate, so tau =
-// 2^-508 for the largest run a plan admits (2^40 coordinates, 2^52 steps). A mechanism within
+// total variation distance to the ideal distribution is below 2^-600 a draw, so tau =
+// 2^-507 for the largest run a plan admits (2^40 coordinates and a count, 2^52 steps). A mechanism within
 // tau of an (epsilon, delta)-private one is (epsilon, delta + (1+e^epsilon)*tau)-private. A
 // plan has delta >= 1e-30, and accounting is done at delta*(1 - 2^-40): for every epsilon up
 // to 250 the difference, above 2^-140, exceeds (1+e^epsilon)*tau < 2^-146.

@@ -10,14 +10,14 @@ type Lattice struct {
 	Exponent        int     `json:"exponent"`         // gamma = 2^Exponent
 	Sigma           uint64  `json:"sigma"`            // s, standard deviation of G in lattice units
 	MaxMicrobatches int64   `json:"max_microbatches"` // M, no batch has more
-	Overhead        float64 `json:"overhead"`         // R*sqrt(d)*gamma/C, the part of the sensitivity that rounding adds
+	Overhead        float64 `json:"overhead"`         // R*sqrt(d)*gamma/C, the part of the sensitivity that rounding adds (adaptive: and scaling)
 }
 
 // Gamma is the lattice step.
 func (l Lattice) Gamma() float64 { return math.Ldexp(1, l.Exponent) }
 
 // NoiseStd is the standard deviation of the noise on the sum, s*gamma: sigma*C and a
-// little more.
+// little more. Under adaptive clipping it is that of the first step and grows with C.
 func (l Lattice) NoiseStd() float64 { return float64(l.Sigma) * l.Gamma() }
 
 const (
@@ -48,14 +48,17 @@ func roundings(s *Spec) float64 {
 
 // latticeAt returns the lattice of step 2^exponent and whether int64 holds every sum:
 //
-//	Delta_K = C/gamma + R sqrt(d),  s = ceil(sigma*Delta_K),
+//	Delta_K = C/gamma (1 + a) + R sqrt(d),  s = ceil(sigma_Delta*Delta_K),
 //	N*C/gamma*(1+2^-9) + M + 128 s < 2^62    (2^-9: the tolerance of Accumulator.Add)
+//
+// with sigma_Delta = sigma and a = 0, or with adaptive clipping Spec.sumMultiplier and
+// Spec.scalingError.
 func latticeAt(s *Spec, exponent int) (Lattice, bool) {
 	m := maxMicrobatches(s)
 	c := math.Ldexp(s.ClipNorm, -exponent)
-	rounding := roundings(s) * math.Sqrt(float64(s.Dim)) * (1 + 1e-12)
+	rounding := roundings(s)*math.Sqrt(float64(s.Dim))*(1+1e-12) + c*s.scalingError()
 	l := Lattice{Exponent: exponent, MaxMicrobatches: m, Overhead: rounding / c}
-	sigma := math.Ceil(s.NoiseMultiplier * (c + rounding) * (1 + 1e-12))
+	sigma := math.Ceil(s.sumMultiplier() * (c + rounding) * (1 + 1e-12))
 	if !(sigma >= 1 && sigma <= float64(maxLatticeSigma)) {
 		return l, false
 	}

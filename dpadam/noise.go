@@ -13,6 +13,7 @@ import (
 type Noiser struct {
 	plan    *Plan
 	gauss   *gaussian // nil without noise
+	count   *gaussian // of the count; nil unless the plan adapts C
 	keys    ratchet
 	workers int
 	scratch []noiseScratch
@@ -63,6 +64,11 @@ func NewNoiser(p *Plan, workers int, hook func(point string)) (*Noiser, error) {
 	if n.gauss, err = newGaussian(p.spec.Lattice.Sigma); err != nil {
 		return nil, err
 	}
+	if a := p.spec.adaptive(); a != nil {
+		if n.count, err = newGaussian(a.CountSigma); err != nil {
+			return nil, err
+		}
+	}
 	n.scratch = make([]noiseScratch, workers)
 	n.keys.state, err = freshKey(p.spec.Seed, "noise")
 	return n, err
@@ -70,8 +76,10 @@ func NewNoiser(p *Plan, workers int, hook func(point string)) (*Noiser, error) {
 
 // Release spends the permit, writes the noised sum of acc into out and empties acc:
 //
-//	out = float32(gamma*(K+Z)),  Z_j = round(N(0, s^2)) on every coordinate.
+//	out = float32(gamma*(K+Z)),  Z_j = round(N(0, s^2)) on every coordinate,
 //
+// times C_t/C_1 under adaptive clipping, where the count is released with it and acc's clipping
+// norm becomes C_{t+1}.
 // (out is the plain sum under a plan without noise.) It fails, before the permit is spent, for
 // a permit that was used or belongs to another plan, for an accumulator that failed, and for
 // lengths that differ. If ctx ends meanwhile the permit stays spent and out is zero.
@@ -120,28 +128,31 @@ func (n *Noiser) draw(ctx context.Context, index uint64, acc *Accumulator, out [
 	if err != nil {
 		return err
 	}
+	scale := n.plan.spec.Lattice.Gamma() * (acc.clip / n.plan.spec.ClipNorm)
 	parallelN(n.workers, len(out), noiseChunk, func(worker, lo, hi int) {
 		if ctx.Err() == nil {
-			n.chunk(&n.scratch[worker], block, index, lo, acc.k[lo:hi], out[lo:hi])
+			n.chunk(&n.scratch[worker], block, index, lo, scale, acc.k[lo:hi], out[lo:hi])
 		}
 	})
+	if err = ctx.Err(); err == nil && n.count != nil {
+		n.adapt(block, index, acc)
+	}
 	for w := range n.scratch {
 		n.scratch[w].src.wipe()
 		clear(n.scratch[w].z[:])
 	}
-	return ctx.Err()
+	return err
 }
 
-// chunk noises the coordinates from lo on, and empties them.
-func (n *Noiser) chunk(s *noiseScratch, block cipher.Block, index uint64, lo int, k []int64, out []float32) {
-	gamma := n.plan.spec.Lattice.Gamma()
+// chunk noises the coordinates from lo on, scales them back, and empties them.
+func (n *Noiser) chunk(s *noiseScratch, block cipher.Block, index uint64, lo int, scale float64, k []int64, out []float32) {
 	s.src.open(block, index, uint64(lo/noiseChunk))
 	for len(k) > 0 {
 		m := min(len(k), noiseBlock)
 		z := s.z[:m]
 		n.gauss.fill(z, &s.src)
 		for i, noise := range z {
-			out[i] = float32(gamma * float64(k[i]+noise))
+			out[i] = float32(scale * float64(k[i]+noise))
 			k[i] = 0
 		}
 		k, out = k[m:], out[m:]

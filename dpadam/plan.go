@@ -45,6 +45,10 @@ type Config struct {
 	ClipNorm float64 // C; with NoPrivacy 0 means that nothing is clipped
 	Rho      float64 // allowance for float32 errors: the trainer clips to C*(1-rho)
 
+	// Clipping says how gradients are clipped; the zero value is the plain way (ClipAbadi, one
+	// norm over all coordinates, C fixed). Of Adaptive only Quantile must be given.
+	Clipping Clipping
+
 	Dim        int64 // d, the number of trainable coordinates
 	Microbatch int   // fewest records a full microbatch holds; 0 means 1
 	Buckets    int   // number of public padding lengths, each with microbatches of its own; 0 means 1
@@ -54,6 +58,8 @@ type Config struct {
 
 	Optimizer OptimizerSpec // zero value but for the learning rate: Adam(0.9, 0.999, 1e-8)
 	Schedule  ScheduleSpec  // zero value: constant
+	// AverageDecay makes the released weights an exponential moving average (Average); 0 for none.
+	AverageDecay float64
 
 	// Seed makes every random number a function of it. For tests only: the plan, the
 	// ledger and the statement say NOT PRIVATE.
@@ -81,9 +87,11 @@ type Spec struct {
 	Dim             int64         `json:"trainable_coordinates"`
 	Microbatch      int           `json:"microbatch"`
 	Buckets         int           `json:"buckets"`
-	Lattice         *Lattice      `json:"lattice,omitempty"` // nil for a plan without noise
+	Clipping        *Clipping     `json:"clipping,omitempty"` // nil for the plain way
+	Lattice         *Lattice      `json:"lattice,omitempty"`  // nil for a plan without noise
 	Optimizer       OptimizerSpec `json:"optimizer"`
 	Schedule        ScheduleSpec  `json:"schedule"`
+	AverageDecay    float64       `json:"average_decay,omitempty"`
 	Seed            *uint64       `json:"seed,omitempty"`
 	// Evaluation is nil for a plan that evaluates nothing under its guarantee.
 	Evaluation *EvaluationSpec `json:"evaluation,omitempty"`
@@ -117,6 +125,11 @@ func NewPlanContext(ctx context.Context, c Config) (*Plan, error) {
 		s.NoiseMultiplier, _, err = CalibrateNoise(ctx, acc, s.Relation, s.SampleRate, s.Steps,
 			accountedDelta(s.Delta), s.TargetEpsilon, s.beside(c.Evaluation.count())...)
 		if err != nil {
+			return nil, err
+		}
+	}
+	if a := s.adaptive(); a != nil && !c.NoPrivacy {
+		if err := a.settle(&s); err != nil {
 			return nil, err
 		}
 	}
@@ -175,6 +188,7 @@ func (p *Plan) Spec() Spec {
 		e := *s.Evaluation
 		s.Evaluation = &e
 	}
+	s.Clipping = s.Clipping.clone()
 	return s
 }
 
@@ -204,8 +218,15 @@ func (p *Plan) Steps() int64 { return p.spec.Steps }
 func (p *Plan) ExpectedBatch() float64 { return p.spec.ExpectedBatch }
 
 // ClipTo is the norm that the trainer clips to, C*(1-rho), so that the float32 sums stay
-// within the sensitivity C. 0 means that nothing is clipped (only without privacy).
-func (p *Plan) ClipTo() float64 { return p.spec.ClipNorm * (1 - p.spec.Rho) }
+// within the sensitivity C. 0 means that nothing is clipped (only without privacy). Under
+// adaptive clipping that is the first step's; Stepper.ClipTo follows C.
+func (p *Plan) ClipTo() float64 { return p.spec.clipTo(p.spec.ClipNorm) }
+
+func (s *Spec) clipTo(c float64) float64 { return c * (1 - s.Rho) }
+
+// Adapts reports whether the clipping norm follows a quantile of the gradients' norms: sums are
+// then added with AddCounted.
+func (p *Plan) Adapts() bool { return p.spec.adaptive() != nil }
 
 // LearningRate returns the learning rate of optimizer step n = 1, 2, ... of total steps.
 // A resumed run that can pay for fewer steps passes that number as total.
@@ -219,6 +240,9 @@ func (p *Plan) String() string {
 	head := ""
 	if s.NotPrivate != "" {
 		head = s.NotPrivate + "; "
+	}
+	if s.Clipping != nil {
+		head += "clipping " + s.Clipping.describe() + "; "
 	}
 	return fmt.Sprintf("%sPoisson sampling q=%.6g (B=%g of N=%d), %d steps, sigma=%g, C=%g (clipped to %.6g), delta=%.3g, %s, %s",
 		head, s.SampleRate, s.ExpectedBatch, s.Records, s.Steps, s.NoiseMultiplier, s.ClipNorm, p.ClipTo(), s.Delta, s.Relation, s.Accountant)

@@ -20,7 +20,8 @@ func resolve(c Config) (Spec, error) {
 	s := Spec{Version: specVersion, Unit: c.Unit, RecordsDeclared: c.RecordsDeclared,
 		TargetEpsilon: c.TargetEpsilon, NoiseMultiplier: c.NoiseMultiplier, ClipNorm: c.ClipNorm, Rho: c.Rho,
 		Dim: c.Dim, Microbatch: max(c.Microbatch, 1), Buckets: max(c.Buckets, 1),
-		Optimizer: c.Optimizer.withDefaults(), Schedule: c.Schedule.withDefaults()}
+		Optimizer: c.Optimizer.withDefaults(), Schedule: c.Schedule.withDefaults(), AverageDecay: c.AverageDecay,
+		Clipping: resolveClipping(c.Clipping, c.ClipNorm)}
 	if c.Microbatch < 0 {
 		return s, invalid("microbatch", c.Microbatch, "must be >= 1")
 	}
@@ -175,7 +176,7 @@ func (s *Spec) validate() error {
 	if _, err := NewAccountant(s.Accountant); err != nil || s.Accountant == "" {
 		return invalid("accountant", fmt.Sprintf("%q", s.Accountant), "unknown; this version has: rdp")
 	}
-	for _, check := range []func() error{s.validateSampling, s.validateSizes, s.validateUnit, s.Optimizer.validate, s.Schedule.validate} {
+	for _, check := range []func() error{s.validateSampling, s.validateSizes, s.validateUnit, s.Optimizer.validate, s.Schedule.validate, s.validateClipping} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -222,7 +223,7 @@ func (s *Spec) validateSizes() error {
 	if !(s.Rho >= 0 && s.Rho < 0.5) {
 		return invalid("rho", s.Rho, "must be in [0, 0.5)")
 	}
-	return nil
+	return checkAverageDecay(s.AverageDecay)
 }
 
 func (s *Spec) validateWithoutPrivacy() error {

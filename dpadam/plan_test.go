@@ -244,7 +244,7 @@ func TestPlanRoundTrip(t *testing.T) {
 
 func FuzzParsePlan(f *testing.F) {
 	for _, change := range []func(c *Config){func(*Config) {}, func(c *Config) { c.Seed = new(uint64) },
-		func(c *Config) { c.TargetEpsilon, c.NoPrivacy = 0, true }} {
+		func(c *Config) { c.TargetEpsilon, c.NoPrivacy = 0, true }, ways["auto"], ways["adaptive"], ways["layers"], ways["average"]} {
 		c := e2e()
 		change(&c)
 		p, err := NewPlan(c)

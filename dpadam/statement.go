@@ -21,19 +21,22 @@ type Statement struct {
 	Accountant     string   `json:"accountant"`
 	Order          float64  `json:"renyi_order,omitempty"`
 
-	Unit            string   `json:"unit_of_privacy"`
-	RecordsPerUnit  int      `json:"records_per_unit,omitempty"`
-	Relation        Relation `json:"relation"`
-	Sampler         string   `json:"sampler"`
-	SampleRate      float64  `json:"sample_rate"`
-	ExpectedBatch   float64  `json:"expected_batch"`
-	Records         int64    `json:"records"`
-	RecordsPublic   string   `json:"records_public"` // "declared" or "counted"
-	NoiseMultiplier float64  `json:"noise_multiplier"`
-	ClipNorm        float64  `json:"clip_norm"`
-	Rho             float64  `json:"rho"`
-	Dim             int64    `json:"trainable_coordinates"`
-	Lattice         *Lattice `json:"lattice,omitempty"`
+	Unit            string    `json:"unit_of_privacy"`
+	RecordsPerUnit  int       `json:"records_per_unit,omitempty"`
+	Relation        Relation  `json:"relation"`
+	Sampler         string    `json:"sampler"`
+	SampleRate      float64   `json:"sample_rate"`
+	ExpectedBatch   float64   `json:"expected_batch"`
+	Records         int64     `json:"records"`
+	RecordsPublic   string    `json:"records_public"` // "declared" or "counted"
+	NoiseMultiplier float64   `json:"noise_multiplier"`
+	ClipNorm        float64   `json:"clip_norm"`
+	Rho             float64   `json:"rho"`
+	Clipping        *Clipping `json:"clipping,omitempty"`             // nil: min(1, C/norm), one norm over all coordinates
+	SumMultiplier   float64   `json:"sum_noise_multiplier,omitempty"` // of the sum alone, where a count is released with it
+	AverageDecay    float64   `json:"average_decay,omitempty"`        // the released weights are an average over the steps
+	Dim             int64     `json:"trainable_coordinates"`
+	Lattice         *Lattice  `json:"lattice,omitempty"`
 
 	StepsPlanned int64  `json:"steps_planned"`
 	StepsTaken   *int64 `json:"steps_taken"` // null: the run did not say that it ended
@@ -59,9 +62,12 @@ func NewStatement(r *LedgerRecord) (*Statement, error) {
 	st := &Statement{Version: 1, Private: p.Private(), NotPrivate: p.Stamp(), TargetEpsilon: s.TargetEpsilon,
 		Accountant: s.Accountant, Unit: s.Unit, RecordsPerUnit: s.RecordsPerUnit, Relation: s.Relation, Sampler: "poisson", SampleRate: s.SampleRate,
 		ExpectedBatch: s.ExpectedBatch, Records: s.Records, RecordsPublic: "counted", NoiseMultiplier: s.NoiseMultiplier,
-		ClipNorm: s.ClipNorm, Rho: s.Rho, Dim: s.Dim, Lattice: s.Lattice,
+		ClipNorm: s.ClipNorm, Rho: s.Rho, Clipping: s.Clipping, AverageDecay: s.AverageDecay, Dim: s.Dim, Lattice: s.Lattice,
 		StepsPlanned: s.Steps, StepsCharged: r.charged, TornLines: r.torn, Resumes: r.resumes, Branches: r.branches, Run: r.run}
 	st.Evaluations = evaluationsOf(r)
+	if p.Adapts() {
+		st.SumMultiplier = s.sumMultiplier()
+	}
 	if s.RecordsDeclared {
 		st.RecordsPublic = "declared"
 	}

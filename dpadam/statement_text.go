@@ -3,6 +3,7 @@ package dpadam
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -71,10 +72,9 @@ func (st *Statement) table(line func(string, ...any)) {
 	row("Expected batch", "%g, the fixed denominator of every update", st.ExpectedBatch)
 	row("Number of units N", "%d, %s", st.Records, public)
 	row("Noise multiplier", "%g times the clipping norm", st.NoiseMultiplier)
-	if st.ClipNorm > 0 {
-		row("Clipping norm", "%g (gradients are clipped to %.9g of it)", st.ClipNorm, 1-st.Rho)
-	} else {
-		row("Clipping norm", "none")
+	st.clippingRows(row)
+	if st.AverageDecay > 0 {
+		row("Released weights", "averaged over the steps with decay %g, computed from noised steps alone", st.AverageDecay)
 	}
 	row("Trainable coordinates", "%d, noised all of them in every step", st.Dim)
 	taken := "not recorded: the run has not ended (at most the charged ones)"
@@ -99,6 +99,10 @@ func (st *Statement) assumptions() []string {
 		st.precision(),
 		st.dependence(),
 		"AES-256 in counter mode is indistinguishable from random, and nobody outside saw the memory, the random numbers or the timing of single steps of the machine that trained.",
+	}
+	if st.adaptive() != nil {
+		a = append(a, "Whether a record's gradient is longer than the clipping norm is decided in float32, and does not depend on the records that "+
+			"its gradient was computed together with. Only a norm that lies within rounding of the clipping norm could.")
 	}
 	if st.RecordsPublic != "declared" {
 		a = append(a, "The number of units N was counted in the data and is treated as public: sampling rate, delta and number of steps follow from it.")
@@ -128,10 +132,10 @@ func (st *Statement) covered() []string {
 	if !st.Private {
 		return nil
 	}
-	return append([]string{
+	return slices.Concat([]string{
 		"The released weights, all checkpoints of this run together, and anything computed from them and from public data.",
 		"Every step in the ledger, those included whose result was lost in a crash or never used.",
-	}, st.evaluationCovered()...)
+	}, st.clippingCovered(), st.evaluationCovered())
 }
 
 func (st *Statement) notCovered() []string {

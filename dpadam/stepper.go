@@ -21,6 +21,9 @@ type Stepper struct {
 type StepperOptions struct {
 	Workers int                // goroutines that draw noise; 0: one for each processor
 	Hook    func(point string) // called at the fault points of the noise
+	// ClipNorm is the clipping norm to go on with, a checkpoint's, where the plan adapts it;
+	// 0 is the plan's.
+	ClipNorm float64
 }
 
 // NewStepper takes fresh keys and makes a stepper over a data set of rows records, at most
@@ -42,8 +45,21 @@ func NewStepper(l *Ledger, rows int, o StepperOptions) (*Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stepper{ledger: l, sampler: sampler, noiser: noiser, chooser: chooser, acc: NewAccumulator(l.plan)}, nil
+	s := &Stepper{ledger: l, sampler: sampler, noiser: noiser, chooser: chooser, acc: NewAccumulator(l.plan)}
+	if o.ClipNorm != 0 {
+		if err := s.acc.SetClipNorm(o.ClipNorm); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
+
+// ClipNorm is C_t, the clipping norm of the step to come: the plan's, unless the plan adapts it.
+// It is a function of what the steps before have released.
+func (s *Stepper) ClipNorm() float64 { return s.acc.ClipNorm() }
+
+// ClipTo is the norm that the trainer clips to, C_t*(1-rho); see Plan.ClipTo.
+func (s *Stepper) ClipTo() float64 { return s.ledger.plan.spec.clipTo(s.acc.ClipNorm()) }
 
 // Step is one charged step in progress.
 type Step struct {
@@ -83,6 +99,14 @@ func (st *Step) Add(sum []float32, records int) error {
 		return fmt.Errorf("%w: the step is over", ErrMisuse)
 	}
 	return st.stepper.acc.Add(sum, records)
+}
+
+// AddCounted is Add under adaptive clipping (Accumulator.AddCounted).
+func (st *Step) AddCounted(sum []float32, records, within int) error {
+	if st.stepper.current != st {
+		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	}
+	return st.stepper.acc.AddCounted(sum, records, within)
 }
 
 // Release writes the noised sum into out, once, and ends the step. It refuses a step of

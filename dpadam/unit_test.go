@@ -38,7 +38,9 @@ func TestPlanOfUnits(t *testing.T) {
 		"one record":   func(c *Config) { c.Unit = recordUnit },
 		"microbatches": func(c *Config) { c.Microbatch = 2 },
 		"buckets":      func(c *Config) { c.Buckets = 2 },
-		"evaluations":  func(c *Config) { c.Evaluation = &EvaluationSpec{Count: 1, Kind: EvaluateAccuracy, NoiseMultiplier: 10, Records: 100} },
+		"evaluations": func(c *Config) {
+			c.Evaluation = &EvaluationSpec{Count: 1, Kind: EvaluateAccuracy, NoiseMultiplier: 10, Records: 100}
+		},
 		"no allowance": func(c *Config) { c.Rho = 1e-9 },
 	} {
 		c := unitConfig(nil)
