@@ -60,10 +60,7 @@ func (d outputDir) writeCheckpoint(c checkpoint, o *FinetuneOptions, weights *or
 }
 
 func (c checkpoint) write(dir string, o *FinetuneOptions, weights *ort.Arena, optimizer dpadam.Optimizer, hook durable.Hook) error {
-	list := make([]safetensors.Tensor, 0, len(weights.Params()))
-	for _, p := range weights.Params() {
-		list = append(list, safetensors.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape, Floats: weights.Slice(p.Name)})
-	}
+	list := weightTensors(weights)
 	if err := safetensors.WriteFile(filepath.Join(dir, "weights.safetensors"), list, nil, hook); err != nil {
 		return err
 	}

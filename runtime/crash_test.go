@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ import (
 const (
 	crashSteps   = 8
 	crashRecords = 48
-	crashChild   = "GHOSTWRITER_TEST_CRASH" // "OUT resume POINT COUNT": the child's orders
+	crashChild   = "GHOSTWRITER_TEST_CRASH" // "OUT resume POINT COUNT EVALUATE": the child's orders
 	fileLimit    = "file-limit"             // as POINT: no file may grow beyond COUNT bytes
 )
 
@@ -47,10 +48,19 @@ func TestCrashChild(t *testing.T) {
 		}
 	}
 	o := crashOptions(orders[0])
+	if orders[4] == "true" {
+		o = evaluatedOptions(orders[0])
+		o.Keep = KeepBest
+	}
 	o.Resume = orders[1] == "true"
 	o.Hook = func(point string) {
 		if point == dpadam.PointNoiseBefore {
 			if _, err := observer.Write([]byte{'n'}); err != nil {
+				panic(err)
+			}
+		}
+		if point == dpadam.PointEvaluationBefore {
+			if _, err := observer.Write([]byte{'e'}); err != nil {
 				panic(err)
 			}
 		}
@@ -113,8 +123,9 @@ func crashDir(t *testing.T) string {
 
 // A victim is a run that is killed and resumed. spent is what the observer saw.
 type victim struct {
-	dir   string
-	spent int64
+	dir              string
+	spent, evaluated int64 // steps and evaluations
+	evaluate         bool  // with noised evaluations
 }
 
 // start runs the child. It kills itself at the count-th time it passes point, or
@@ -129,7 +140,7 @@ func (v *victim) start(t *testing.T, point string, count int, delay time.Duratio
 	}
 	var text strings.Builder
 	c := exec.Command(os.Args[0], "-test.run=^TestCrashChild$")
-	c.Env = append(os.Environ(), fmt.Sprintf("%s=%s %v %s %d", crashChild, v.dir, resume, point, count))
+	c.Env = append(os.Environ(), fmt.Sprintf("%s=%s %v %s %d %v", crashChild, v.dir, resume, point, count, v.evaluate))
 	c.Stdout, c.Stderr, c.ExtraFiles = &text, &text, []*os.File{w}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -142,7 +153,8 @@ func (v *victim) start(t *testing.T, point string, count int, delay time.Duratio
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.spent += int64(len(seen))
+	v.spent += int64(bytes.Count(seen, []byte{'n'}))
+	v.evaluated += int64(bytes.Count(seen, []byte{'e'}))
 	err = c.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -229,7 +241,7 @@ func (v *victim) finish(t *testing.T, when string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spent, err := record.Plan().Epsilon(dpadam.Charges{Steps: v.spent})
+	spent, err := record.Plan().Epsilon(dpadam.Charges{Steps: v.spent, Evaluations: v.evaluated})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,8 +77,8 @@ func (f *finetune) validate(ctx context.Context, step int64) error {
 	}
 	o := f.options
 	if !o.ValidPublic && f.debug == nil {
-		if step == 0 {
-			o.Progress.Message("--valid is not scored: its loss would be computed from data that epsilon does not cover; say --valid-public, or --debug")
+		if step == 0 && o.DPEvaluate == 0 {
+			o.Progress.Message("--valid is not scored: its loss would be computed from data that epsilon does not cover; say --valid-public, pay for it with --dp-evaluate, or look at it with --debug")
 		}
 		return nil
 	}

@@ -89,6 +89,8 @@ type finetune struct {
 	total   int64 // steps this run will end with
 	metrics []metric
 	debug   *debugLog
+
+	evaluations *privateEvaluations // nil without any
 }
 
 func (f *finetune) close() error {
@@ -204,7 +206,11 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	}
 	t.sums = t.weights.Trained.Like()
 	dim := int64(len(t.sums.Data()))
-	f.plan, err = f.options.plan(ctx, int64(f.data.size()), dim, t.size, len(f.data.buckets.Edges()))
+	evaluation, err := f.evaluationSpec()
+	if err != nil {
+		return err
+	}
+	f.plan, err = f.options.plan(ctx, int64(f.data.size()), dim, t.size, len(f.data.buckets.Edges()), evaluation)
 	if err != nil {
 		return err
 	}
@@ -215,7 +221,10 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if t.optimizer, err = dpadam.NewOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained)); err != nil {
 		return err
 	}
-	return t.warmUp(ctx)
+	if err := t.warmUp(ctx); err != nil {
+		return err
+	}
+	return f.warmUpEvaluation(ctx)
 }
 
 // settleMemory fixes what a run holds and the records of one run of the graph.
@@ -307,6 +316,9 @@ func (f *finetune) begin(ctx context.Context) (err error) {
 	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, f.data.size(), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At}); err != nil {
 		return err
 	}
+	if err := f.beginEvaluations(); err != nil {
+		return err
+	}
 	if o.Debug {
 		f.debug, err = newDebugLog(f.out.path)
 	}
@@ -321,6 +333,13 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 	}
 	for _, c := range points {
 		lo.Heads = append(lo.Heads, c.Ledger)
+	}
+	best, err := f.out.bestModels()
+	if err != nil {
+		return err
+	}
+	for _, b := range best {
+		lo.Heads = append(lo.Heads, b.Ledger)
 	}
 	if f.ledger, err = dpadam.OpenLedger(ctx, f.out.ledger(), f.plan, lo); err != nil {
 		return err
@@ -366,8 +385,12 @@ func (f *finetune) train(ctx context.Context) error {
 		if err := f.report(stats); err != nil {
 			return err
 		}
+		evaluated, err := f.evaluatePrivately(ctx)
+		if err != nil {
+			return f.stopped(err)
+		}
 		stop := stopped(o.Stop)
-		if n%every == 0 || n == f.total || stop {
+		if n%every == 0 || n == f.total || stop || evaluated {
 			if err := f.checkpoint(); err != nil {
 				return err
 			}
@@ -470,6 +493,9 @@ func (f *finetune) checkpoint() error {
 
 // finish writes the model, the statement and everything a server needs.
 func (f *finetune) finish(ctx context.Context) (*FinetuneResult, error) {
+	if err := f.takeBest(); err != nil {
+		return nil, err
+	}
 	epsilon, err := f.epsilon()
 	if err != nil {
 		return nil, err

@@ -63,6 +63,13 @@ type FinetuneOptions struct {
 	Threads    int    `yaml:"threads,omitempty"`
 	Library    string `yaml:"ort-lib,omitempty"`
 
+	DPEvaluate      int64   `yaml:"dp-evaluate,omitempty"`      // noised evaluations of Valid, private data that the run pays for
+	Evaluation      string  `yaml:"evaluation,omitempty"`       // accuracy, loss; default by the task
+	EvaluationNoise float64 `yaml:"evaluation-noise,omitempty"` // standard deviation of the noise over one record's largest contribution; default 10
+	EvaluationClip  float64 `yaml:"evaluation-clip,omitempty"`  // a record's loss counts at most this; default 5
+	ValidRecords    int64   `yaml:"valid-records,omitempty"`    // public number of records of Valid; default: the rows read
+	Keep            string  `yaml:"keep,omitempty"`             // last, or best by the noised evaluations
+
 	CheckpointEvery int64   `yaml:"checkpoint-every,omitempty"` // steps; default a tenth of the run
 	Resume          bool    `yaml:"-"`
 	Seed            *uint64 `yaml:"seed,omitempty"` // for tests: NOT PRIVATE
@@ -117,6 +124,9 @@ func (o *FinetuneOptions) validate() error {
 	if err := o.validateUnits(); err != nil {
 		return err
 	}
+	if err := o.validateEvaluation(); err != nil {
+		return err
+	}
 	return o.validateNumbers()
 }
 
@@ -137,6 +147,8 @@ func (o *FinetuneOptions) validateNumbers() error {
 		"--momentum": o.Momentum, "--records": float64(o.Records), "--steps": float64(o.Steps),
 		"--microbatch": float64(o.Microbatch), "--records-per-unit": float64(o.RecordsPerUnit), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
 		"--checkpoint-every": float64(o.CheckpointEvery), "--threads": float64(o.Threads),
+		"--dp-evaluate": float64(o.DPEvaluate), "--evaluation-noise": o.EvaluationNoise, "--evaluation-clip": o.EvaluationClip,
+		"--valid-records": float64(o.ValidRecords),
 	} {
 		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
 			return usage("%s %g must be positive and finite", flag, v)
@@ -155,15 +167,15 @@ func (o *FinetuneOptions) validateNumbers() error {
 }
 
 // plan turns the options into the immutable plan of a run of that many records,
-// coordinates and padding lengths.
-func (o *FinetuneOptions) plan(ctx context.Context, rows, dim int64, microbatch, buckets int) (*dpadam.Plan, error) {
+// coordinates and padding lengths, with these noised evaluations.
+func (o *FinetuneOptions) plan(ctx context.Context, rows, dim int64, microbatch, buckets int, evaluation *dpadam.EvaluationSpec) (*dpadam.Plan, error) {
 	r := recipes[o.Task]
 	c := dpadam.Config{
 		Records: o.Records, RecordsDeclared: o.Records > 0, ExpectedBatch: o.ExpectedBatch, SampleRate: o.SampleRate,
 		Epochs: o.Epochs, Steps: o.Steps, Delta: o.Delta,
 		TargetEpsilon: o.TargetEpsilon, NoiseMultiplier: o.NoiseMultiplier, NoPrivacy: o.NoPrivacy,
 		Relation: dpadam.Relation(o.Relation), Accountant: o.Accountant, ClipNorm: o.ClipNorm, Dim: dim,
-		Microbatch: microbatch, Buckets: buckets, Seed: o.Seed,
+		Microbatch: microbatch, Buckets: buckets, Seed: o.Seed, Evaluation: evaluation,
 	}
 	if c.Records == 0 && (c.SampleRate == 0 || c.ExpectedBatch == 0) {
 		c.Records = rows

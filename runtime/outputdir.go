@@ -119,13 +119,18 @@ func SavedOptions(dir string) (FinetuneOptions, error) {
 }
 
 // A metric is a line of release/metrics.jsonl: functions of the plan, and, of
-// public validation data only, a loss.
+// public validation data only, a loss; of private ones a noised number.
 type metric struct {
 	Step          int64    `json:"step"`
 	Epsilon       *float64 `json:"epsilon"`
 	LearningRate  float64  `json:"learning_rate"`
 	ValidLoss     *float64 `json:"valid_loss,omitempty"`
 	ValidAccuracy *float64 `json:"valid_accuracy,omitempty"`
+
+	// A noised evaluation of private data, paid for in the ledger.
+	NoisedAccuracy *float64 `json:"noised_valid_accuracy,omitempty"`
+	NoisedLoss     *float64 `json:"noised_valid_loss,omitempty"`
+	NoiseStd       *float64 `json:"noise_std,omitempty"`
 }
 
 // nullable is x, or nil where JSON has no number for it.

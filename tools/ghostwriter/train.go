@@ -158,6 +158,13 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.BoolVar(&o.TwoPass, "two-pass", false, "norms in a first pass, sums in a second: less memory, more time")
 	fl.StringVar(&o.Device, "device", "", "cpu")
 
+	fl.Int64Var(&o.DPEvaluate, "dp-evaluate", 0, "how often to evaluate --valid as private data, with noise, paid for by epsilon")
+	fl.StringVar(&o.Evaluation, "evaluation", "", "what --dp-evaluate computes: accuracy or loss (default: accuracy of a classifier, loss of a language model)")
+	fl.Float64Var(&o.EvaluationNoise, "evaluation-noise", 0, "its noise, in numbers of records: an accuracy over n records gets noise of this over n (default 10)")
+	fl.Float64Var(&o.EvaluationClip, "evaluation-clip", 0, "the most that one record's loss counts (default 5)")
+	fl.Int64Var(&o.ValidRecords, "valid-records", 0, "the public number of records of --valid (default: the rows of the file)")
+	fl.StringVar(&o.Keep, "keep", "", "last, or best: the weights with the best noised evaluation (default last)")
+
 	fl.Int64Var(&o.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: a tenth of the run)")
 	fl.BoolVar(&o.Resume, "resume", false, "go on with the run in --out")
 	fl.BoolVar(&o.Debug, "debug", false, "show the loss and write debug/: NOT covered by epsilon")

@@ -1,0 +1,124 @@
+package runtime
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ghostwriter-dp/ghostwriter/dpadam"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/safetensors"
+)
+
+// A bestModel are the weights with the best noised evaluation so far, in the folder
+// best-N after evaluation N. Everything in it was noised and charged.
+type bestModel struct {
+	Step       int64       `json:"step"`
+	Score      float64     `json:"score"` // larger is better
+	Evaluation int64       `json:"evaluation"`
+	Plan       string      `json:"plan"`   // hash
+	Ledger     dpadam.Head `json:"ledger"` // the chain's head after the evaluation was charged
+
+	path string
+}
+
+const bestPrefix = "best-"
+
+// writeBest writes best-N as a whole and removes the one before it.
+func (d outputDir) writeBest(b *bestModel, weights *ort.Arena) error {
+	tmp, err := os.MkdirTemp(d.path, temporaryCheckpoint)
+	if err != nil {
+		return fmt.Errorf("best checkpoint: %w", err)
+	}
+	hook := durable.Hook(func(point string) { d.hook.At("best." + point) })
+	if err := b.write(tmp, weights, hook); err != nil {
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	b.path = filepath.Join(d.path, bestPrefix+strconv.FormatInt(b.Evaluation, 10))
+	if err := durable.ReplaceDir(tmp, b.path, hook); err != nil {
+		return err
+	}
+	all, err := d.bestModels()
+	if err != nil {
+		return err
+	}
+	for _, old := range all {
+		if old.Evaluation < b.Evaluation {
+			gone := filepath.Join(d.path, temporaryCheckpoint+"best-"+strconv.FormatInt(old.Evaluation, 10))
+			if err := errors.Join(os.Rename(old.path, gone), os.RemoveAll(gone)); err != nil {
+				return fmt.Errorf("removing an old checkpoint: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bestModel) write(dir string, weights *ort.Arena, hook durable.Hook) error {
+	if err := safetensors.WriteFile(filepath.Join(dir, "weights.safetensors"), weightTensors(weights), nil, hook); err != nil {
+		return err
+	}
+	state, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteBytes(filepath.Join(dir, "state.json"), 0o644, append(state, '\n'))
+}
+
+// load puts the weights back.
+func (b *bestModel) load(weights *ort.Arena) error {
+	into := map[string][]float32{}
+	for _, p := range weights.Params() {
+		into[p.Name] = weights.Slice(p.Name)
+	}
+	return readTensors(filepath.Join(b.path, "weights.safetensors"), into)
+}
+
+// bestModels lists the kept ones by the number of their evaluation; after a kill there may be
+// two, of which the last is the best.
+func (d outputDir) bestModels() ([]bestModel, error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, err
+	}
+	var out []bestModel
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), bestPrefix)
+		n, err := strconv.ParseInt(number, 10, 64)
+		if !ok || err != nil {
+			continue
+		}
+		path := filepath.Join(d.path, e.Name())
+		data, err := os.ReadFile(filepath.Join(path, "state.json"))
+		if err != nil {
+			return nil, usage("best checkpoint: %w", err)
+		}
+		b := bestModel{path: path}
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&b); err != nil || b.Evaluation != n {
+			return nil, usage("%s: its state.json is damaged; remove this folder to go on without it", path)
+		}
+		out = append(out, b)
+	}
+	slices.SortFunc(out, func(a, b bestModel) int { return int(a.Evaluation - b.Evaluation) })
+	return out, nil
+}
+
+// weightTensors lists an arena's parameters as tensors of a file.
+func weightTensors(weights *ort.Arena) []safetensors.Tensor {
+	list := make([]safetensors.Tensor, 0, len(weights.Params()))
+	for _, p := range weights.Params() {
+		list = append(list, safetensors.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape, Floats: weights.Slice(p.Name)})
+	}
+	return list
+}
