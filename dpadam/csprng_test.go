@@ -22,6 +22,13 @@ type noiseVectors struct {
 	}
 	Ratchet []string
 	Exp     []struct{ A, Exp string }
+	Normal  []struct {
+		S                 uint64
+		Key, Index, Chunk string
+		Count             int
+		First             []int64
+		SHA256            string
+	}
 }
 
 func readNoiseVectors(t *testing.T) noiseVectors {
