@@ -150,7 +150,9 @@ func TestGaussianBins(t *testing.T) {
 			counts[min(int(u*bins), bins-1)]++
 		}
 	})
-	if pv := chiSquare(counts, p, n); pv < 1e-9 {
+	pv := chiSquare(counts, p, n)
+	t.Logf("p = %.3g", pv)
+	if pv < 1e-9 {
 		t.Errorf("p = %g", pv)
 	}
 }
@@ -210,14 +212,17 @@ func TestGaussianLowBits(t *testing.T) {
 			}
 		}
 	})
-	if pv := chiSquare(counts, p, n); pv < 1e-9 {
+	pv, largest := chiSquare(counts, p, n), 0.0
+	if pv < 1e-9 {
 		t.Errorf("low byte: p = %g", pv)
 	}
 	for b, c := range ones {
-		if z := (2*float64(c) - float64(n)) / math.Sqrt(float64(n)); math.Abs(z) > 6.5 {
+		z := (2*float64(c) - float64(n)) / math.Sqrt(float64(n))
+		if largest = max(largest, math.Abs(z)); math.Abs(z) > 6.5 {
 			t.Errorf("bit %d: z = %g", b, z)
 		}
 	}
+	t.Logf("low byte: p = %.3g; largest |z| of a bit %.2f", pv, largest)
 }
 
 // Serial correlation at lags 1 to 16 of samples, of their squares and of their low bits, and
@@ -237,8 +242,10 @@ func TestGaussianCorrelation(t *testing.T) {
 		g.fill(z, src)
 		return z
 	}
+	largest := 0.0
 	report := func(name string, sum, variance float64, m int) {
-		if z := sum / math.Sqrt(variance*float64(m)); math.Abs(z) > 6.5 {
+		z := sum / math.Sqrt(variance*float64(m))
+		if largest = max(largest, math.Abs(z)); math.Abs(z) > 6.5 {
 			t.Errorf("%s: z = %g", name, z)
 		}
 	}
@@ -262,6 +269,7 @@ func TestGaussianCorrelation(t *testing.T) {
 		}
 		report(name, plain, 1, n)
 	}
+	t.Logf("%d samples, largest |z| of %d: %.2f", n, 3*lags+2, largest)
 }
 
 // latticeProbability is P(round(N(0,s^2)) = k) by differences of erfc, on the side where

@@ -61,18 +61,22 @@ func (d outputDir) writeCheckpoint(c checkpoint, o *FinetuneOptions, weights *or
 
 func (c checkpoint) write(dir string, o *FinetuneOptions, weights *ort.Arena, optimizer dpadam.Optimizer, hook durable.Hook) error {
 	list := weightTensors(weights)
-	if err := safetensors.WriteFile(filepath.Join(dir, "weights.safetensors"), list, nil, hook); err != nil {
+	metadata := map[string]string{}
+	if c.Resolved.NotPrivate != "" {
+		metadata[privacyKey] = c.Resolved.NotPrivate
+	}
+	if err := safetensors.WriteFile(filepath.Join(dir, "weights.safetensors"), list, metadata, hook); err != nil {
 		return err
 	}
 	list = list[:0]
 	for _, s := range optimizer.State() {
 		list = append(list, safetensors.Tensor{Name: s.Name, DType: "F32", Shape: []int64{int64(len(s.Data))}, Floats: s.Data})
 	}
-	steps := map[string]string{"step": strconv.FormatInt(optimizer.Step(), 10)}
-	if err := safetensors.WriteFile(filepath.Join(dir, "optimizer.safetensors"), list, steps, hook); err != nil {
+	metadata["step"] = strconv.FormatInt(optimizer.Step(), 10)
+	if err := safetensors.WriteFile(filepath.Join(dir, "optimizer.safetensors"), list, metadata, hook); err != nil {
 		return err
 	}
-	config, err := marshalOptions(o)
+	config, err := marshalOptions(o, c.Resolved.NotPrivate)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ records themselves may be kept; delete it before the model is published.
 // trains. Only its owner can read it.
 type debugLog struct{ file *os.File }
 
-func newDebugLog(out string) (*debugLog, error) {
+func newDebugLog(out, stamp string) (*debugLog, error) {
 	dir := filepath.Join(out, "debug")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("debug: %w", err)
@@ -28,7 +28,11 @@ func newDebugLog(out string) (*debugLog, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("debug: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "README"), []byte(debugBanner), 0o600); err != nil {
+	banner := debugBanner
+	if stamp != "" {
+		banner = stamp + "\n\n" + banner
+	}
+	if err := os.WriteFile(filepath.Join(dir, "README"), []byte(banner), 0o600); err != nil {
 		return nil, fmt.Errorf("debug: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "steps.jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

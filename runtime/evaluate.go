@@ -138,7 +138,9 @@ func (f *finetune) samples(ctx context.Context) (err error) {
 		line := struct {
 			Prompt string `json:"prompt"`
 			Text   string `json:"text"`
-		}{p, f.reader.tokenizer.Decode(out[0], true)}
+			// NotPrivate is the run's stamp.
+			NotPrivate string `json:"not_private,omitempty"`
+		}{p, f.reader.tokenizer.Decode(out[0], true), f.plan.Stamp()}
 		if err := enc.Encode(line); err != nil {
 			return err
 		}

@@ -217,7 +217,7 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if n := f.plan.Spec().Records; int64(f.data.size()) > n {
 		return usage("%s has %d %s, more than --records %d: the noise is proven for at most N", f.options.Train, f.data.size(), f.data.noun(), n)
 	}
-	t.plan = f.plan
+	t.plan, f.out.stamp = f.plan, f.plan.Stamp()
 	if t.optimizer, err = dpadam.NewOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained)); err != nil {
 		return err
 	}
@@ -320,7 +320,7 @@ func (f *finetune) begin(ctx context.Context) (err error) {
 		return err
 	}
 	if o.Debug {
-		f.debug, err = newDebugLog(f.out.path)
+		f.debug, err = newDebugLog(f.out.path, f.plan.Stamp())
 	}
 	return err
 }
@@ -533,12 +533,15 @@ func (f *finetune) writeModel(r *FinetuneResult) error {
 	return f.model.file.WriteBack(filepath.Join(f.out.path, "model.onnx"), patch)
 }
 
+// privacyKey is the key of a file's metadata that says what its numbers guarantee.
+const privacyKey = "ghostwriter.privacy"
+
 // modelMetadata is what the written model says about itself.
 func modelMetadata(r *FinetuneResult) map[string]string {
 	if r.Stamp != "" {
-		return map[string]string{"ghostwriter.privacy": r.Stamp}
+		return map[string]string{privacyKey: r.Stamp}
 	}
-	return map[string]string{"ghostwriter.privacy": fmt.Sprintf("(epsilon = %v, delta = %v) differentially private; see release/statement.txt", r.Epsilon, r.Delta)}
+	return map[string]string{privacyKey: fmt.Sprintf("(epsilon = %v, delta = %v) differentially private; see release/statement.txt", r.Epsilon, r.Delta)}
 }
 
 // isDir reports whether path is a folder.

@@ -20,8 +20,9 @@ import (
 // An outputDir is the directory of a run: the ledger, checkpoints, release/ and
 // debug/, and at the end the model. It is laid out like a model directory.
 type outputDir struct {
-	path string
-	hook durable.Hook
+	path  string
+	hook  durable.Hook
+	stamp string // "NOT PRIVATE: …" of the run's plan, in every file that comes of its training; or empty
 }
 
 func (d outputDir) ledger() string { return filepath.Join(d.path, "ledger") }
@@ -87,14 +88,14 @@ func (d outputDir) clean() error {
 // writeConfig keeps the options, with absolute paths, so that `--resume --out
 // DIR` needs no others.
 func (d outputDir) writeConfig(o *FinetuneOptions) error {
-	data, err := marshalOptions(o)
+	data, err := marshalOptions(o, d.stamp)
 	if err != nil {
 		return err
 	}
 	return durable.WriteBytes(filepath.Join(d.path, configFile), 0o600, data)
 }
 
-func marshalOptions(o *FinetuneOptions) ([]byte, error) {
+func marshalOptions(o *FinetuneOptions, stamp string) ([]byte, error) {
 	c := *o
 	for _, p := range []*string{&c.Model, &c.Train, &c.Valid, &c.Out, &c.Tokenizer, &c.SamplePrompts, &c.Library} {
 		if *p == "" {
@@ -106,7 +107,11 @@ func marshalOptions(o *FinetuneOptions) ([]byte, error) {
 		}
 		*p = abs
 	}
-	return yaml.Marshal(&c)
+	data, err := yaml.Marshal(&c)
+	if stamp != "" {
+		data = append([]byte("# "+stamp+"\n"), data...)
+	}
+	return data, err
 }
 
 // SavedOptions returns the options of the run in dir, for resuming it.
@@ -126,6 +131,7 @@ type metric struct {
 	LearningRate  float64  `json:"learning_rate"`
 	ValidLoss     *float64 `json:"valid_loss,omitempty"`
 	ValidAccuracy *float64 `json:"valid_accuracy,omitempty"`
+	NotPrivate    string   `json:"not_private,omitempty"` // the run's stamp
 
 	// A noised evaluation of private data, paid for in the ledger.
 	NoisedAccuracy *float64 `json:"noised_valid_accuracy,omitempty"`
@@ -145,6 +151,7 @@ func (d outputDir) writeMetrics(metrics []metric) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	for _, m := range metrics {
+		m.NotPrivate = d.stamp
 		if err := enc.Encode(m); err != nil {
 			return err
 		}
