@@ -201,7 +201,7 @@ func TestBoundsRefuse(t *testing.T) {
 		"successes":            func() error { _, err := ClopperPearsonLower(3, 2, 0.05); return err },
 		"true positives":       func() error { _, err := Membership{True: 3, In: 2, Out: 2}.Epsilon(0.05, true); return err },
 		"false positives":      func() error { _, err := Membership{True: 1, In: 2, False: 3, Out: 2}.Epsilon(0.05, true); return err },
-		"power without delta":  func() error { _, err := Size{100, 100, 1, 0, 0.05}.Power(2); return err },
+		"power of mu NaN":      func() error { _, err := Size{100, 100, 1, 0, 0.05}.Power(math.NaN()); return err },
 		"epsilon of no audit":  func() error { _, err := MinCanaries(30, 1e-3, 0.05); return err },
 		"negative claim":       func() error { _, err := ChooseGuesses(10, -1, 0, 0.05); return err },
 		"significance of size": func() error { return Size{100, 100, 1, 0, 2}.Check() },

@@ -272,13 +272,14 @@ func TestPowerIsWhatSimulationsGive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, factor := range []float64{1, 2, 3} {
-		p, err := s.Power(factor)
+		mu := factor * GaussianMu(s.Epsilon, s.Delta)
+		p, err := s.Power(mu)
 		if err != nil {
 			t.Fatal(err)
 		}
 		refuted, critical := 0, s.critical()
 		for range 300 {
-			o, err := gaussianScores(s.Canaries, factor*GaussianMu(s.Epsilon, s.Delta), rng).Guess(s.Guesses, s.Delta)
+			o, err := gaussianScores(s.Canaries, mu, rng).Guess(s.Guesses, s.Delta)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -51,16 +51,18 @@ func MinCanaries(epsilon, delta, significance float64) (int, error) {
 	if err := checkSignificance(significance); err != nil {
 		return 0, err
 	}
-	enough := func(m int) bool {
-		return OneRun{Canaries: m, Guesses: m, Correct: m, Delta: delta}.pValue(epsilon) < significance
-	}
+	all := func(m int) OneRun { return OneRun{Canaries: m, Guesses: m, Correct: m, Delta: delta} }
+	enough := func(m int) bool { return all(m).pValue(epsilon) < significance }
 	// Without delta p = q^m, so m > log(significance)/log(q): where the search begins.
 	start := math.Log(significance) / -math.Log1p(math.Exp(-epsilon))
 	hi := max(1, math.Floor(start))
 	for !enough(int(hi)) {
-		if hi = math.Ceil(1.25 * hi); hi > 1<<40 || 2*hi*delta > 1e6 {
-			return 0, invalid("epsilon", epsilon, fmt.Sprintf("no audit of one run can refute it at delta = %g", delta))
+		// The part of p that is delta's grows with m: once it is too large alone, more canaries don't help.
+		if m := int(hi); all(m).pValue(epsilon)-logistic(m, epsilon).survival(m) >= significance || m > 1<<40 {
+			return 0, invalid("epsilon", epsilon, fmt.Sprintf(
+				"no audit of one run can refute it at delta = %g and significance %g; claim a smaller delta", delta, significance))
 		}
+		hi = math.Ceil(1.02 * hi)
 	}
 	lo := 0.0
 	for hi-lo > 1 {
@@ -83,6 +85,7 @@ func ChooseGuesses(m int, epsilon, delta, significance float64) (int, error) {
 	if err := s.check(); err != nil {
 		return 0, err
 	}
+	half := 2 * GaussianMu(epsilon, max(delta, 1e-12))
 	const step, tolerance = 1.05, 0.4 // the latter in standard deviations of the number of right guesses
 	type choice struct {
 		guesses int
@@ -95,7 +98,7 @@ func ChooseGuesses(m int, epsilon, delta, significance float64) (int, error) {
 		if s.critical() > s.Guesses {
 			continue // it cannot refute the claim
 		}
-		z := s.margin(2)
+		z := s.margin(half)
 		best = max(best, z)
 		choices = append(choices, choice{s.Guesses, z})
 	}
@@ -118,23 +121,23 @@ func (s Size) check() error {
 }
 
 // Power is about the probability that the audit refutes the claim if the mechanism is Gaussian
-// and has 1/factor of the noise that the claim needs. With factor 1 it is about the
-// probability to refute a claim that is true. It needs delta > 0.
-func (s Size) Power(factor float64) (float64, error) {
+// of parameter mu, the sensitivity over the standard deviation of the noise: sqrt(T)/sigma for
+// T steps without sampling. For the mu that the claim allows (GaussianMu) it is about the
+// probability to refute a claim that is true.
+func (s Size) Power(mu float64) (float64, error) {
 	if err := s.check(); err != nil {
 		return 0, err
 	}
-	if s.Delta == 0 {
-		return 0, invalid("delta", s.Delta, "must be > 0: no Gaussian mechanism is private at delta = 0")
+	if !(mu >= 0) || math.IsInf(mu, 0) {
+		return 0, invalid("mu", mu, "must be a finite number >= 0")
 	}
-	return phi(s.margin(factor)), nil
+	return phi(s.margin(mu)), nil
 }
 
 // margin is by how many standard deviations the expected number of right guesses exceeds the
 // number that refutes the claim.
-func (s Size) margin(factor float64) float64 {
-	r := float64(s.Guesses)
-	p := s.right(factor * GaussianMu(s.Epsilon, max(s.Delta, 1e-12)))
+func (s Size) margin(mu float64) float64 {
+	r, p := float64(s.Guesses), s.right(mu)
 	return (r*p - float64(s.critical()) + 0.5) / math.Sqrt(max(r*p*(1-p), 0.25))
 }
 

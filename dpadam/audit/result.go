@@ -1,0 +1,93 @@
+package audit
+
+// Claim is the guarantee that is held against the guesses.
+type Claim struct {
+	Epsilon float64 `json:"epsilon"`
+	Delta   float64 `json:"delta"`
+}
+
+// A Result is an audit's outcome. It is a function of which canaries were in: for the person
+// who tests, not for release.
+type Result struct {
+	OneRun
+	Claimed      float64 `json:"claimed_epsilon"`
+	Significance float64 `json:"significance"`
+	Bound        float64 `json:"lower_bound"` // of the true epsilon, at confidence 1-Significance
+	Most         float64 `json:"most"`        // the bound with every guess right
+	// Gaussian is the bound that also uses that the mechanism is a Gaussian one; it is there
+	// if that was said, and decides nothing.
+	Gaussian *float64 `json:"gaussian_lower_bound,omitempty"`
+	Refuted  bool     `json:"refuted"` // Bound > Claimed
+	Included int      `json:"canaries_in"`
+	Area     float64  `json:"auroc"`
+	At01     float64  `json:"tpr_at_fpr_0.01"`
+	At1      float64  `json:"tpr_at_fpr_0.1"`
+
+	Scores Scores `json:"-"`
+	Curve  Curve  `json:"-"`
+}
+
+// Options are the size of an audit.
+type Options struct {
+	Significance float64 // probability to refute a claim that is true
+	// Guesses is fixed in advance; 0 takes ChooseGuesses, a function of public numbers.
+	Guesses int
+	// Gaussian says that the mechanism is known to be a Gaussian one, without sampling.
+	Gaussian bool
+}
+
+// Size resolves the options for m canaries and a claim, and refuses an audit that could not
+// refute the claim whatever came out (Size.Check).
+func (o Options) Size(m int, c Claim) (Size, error) {
+	s := Size{Canaries: m, Guesses: o.Guesses, Epsilon: c.Epsilon, Delta: c.Delta, Significance: o.Significance}
+	if s.Guesses == 0 {
+		var err error
+		if s.Guesses, err = ChooseGuesses(m, c.Epsilon, c.Delta, o.Significance); err != nil {
+			return s, err
+		}
+	}
+	return s, s.Check()
+}
+
+// Evaluate turns scores into the audit's result.
+func Evaluate(s Scores, c Claim, o Options) (*Result, error) {
+	size, err := o.Size(len(s.Score), c)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Claimed: c.Epsilon, Significance: o.Significance, Scores: s, Included: len(Included(s.In))}
+	if r.OneRun, err = s.Guess(size.Guesses, c.Delta); err != nil {
+		return nil, err
+	}
+	if r.Bound, err = r.Epsilon(o.Significance); err != nil {
+		return nil, err
+	}
+	if r.Most, err = size.Most(); err != nil {
+		return nil, err
+	}
+	if o.Gaussian {
+		g, err := r.GaussianEpsilon(o.Significance)
+		if err != nil {
+			return nil, err
+		}
+		r.Gaussian = &g
+	}
+	r.Refuted = r.Bound > c.Epsilon
+	return r, r.curve()
+}
+
+// curve fills in what the scores look like. All canaries in, or none, leave it empty.
+func (r *Result) curve() (err error) {
+	if r.Included == 0 || r.Included == r.Canaries {
+		return nil
+	}
+	if r.Curve, err = r.Scores.ROC(); err != nil {
+		return err
+	}
+	r.Area = r.Curve.Area()
+	if r.At01, err = r.Curve.At(0.01); err != nil {
+		return err
+	}
+	r.At1, err = r.Curve.At(0.1)
+	return err
+}
