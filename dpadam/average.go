@@ -17,17 +17,17 @@ type Average struct {
 	values []float32
 }
 
-// NewAverage begins the plan's average at the weights; it is nil for a plan without one.
-func NewAverage(p *Plan, weights []float32) (*Average, error) {
+// NewAverage begins the plan's average at the given values, the weights before the first step, which
+// it keeps and changes in place: writing to them restores a checkpoint. It is nil for a plan without
+// an average.
+func NewAverage(p *Plan, values []float32) (*Average, error) {
 	if p.spec.AverageDecay == 0 {
 		return nil, nil
 	}
-	if int64(len(weights)) != p.spec.Dim {
-		return nil, fmt.Errorf("%w: average of %d coordinates, the plan has %d", ErrMisuse, len(weights), p.spec.Dim)
+	if int64(len(values)) != p.spec.Dim {
+		return nil, fmt.Errorf("%w: average of %d coordinates, the plan has %d", ErrMisuse, len(values), p.spec.Dim)
 	}
-	a := &Average{decay: p.spec.AverageDecay, values: make([]float32, len(weights))}
-	copy(a.values, weights)
-	return a, nil
+	return &Average{decay: p.spec.AverageDecay, values: values}, nil
 }
 
 // Update takes in the weights after an update.
@@ -50,9 +50,6 @@ func (a *Average) Update(weights []float32) error {
 func (a *Average) decayAt(t int64) float64 {
 	return math.Min(a.decay, (1+float64(t))/(10+float64(t)))
 }
-
-// State is the averaged weights, shared: writing to it restores a checkpoint.
-func (a *Average) State() Slot { return Slot{"average", a.values} }
 
 // SetStep restores the number of updates taken in.
 func (a *Average) SetStep(n int64) error {

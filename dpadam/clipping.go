@@ -189,8 +189,8 @@ func (s *Spec) validateGroups() error {
 
 const plainClipping = "abadi: factor min(1, C/norm)"
 
-// describe is the way of clipping in words; nil is the plain way.
-func (c *Clipping) describe() string {
+// String is the way of clipping in words; nil is the plain way.
+func (c *Clipping) String() string {
 	if c == nil {
 		return plainClipping
 	}

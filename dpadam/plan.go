@@ -242,7 +242,7 @@ func (p *Plan) String() string {
 		head = s.NotPrivate + "; "
 	}
 	if s.Clipping != nil {
-		head += "clipping " + s.Clipping.describe() + "; "
+		head += "clipping " + s.Clipping.String() + "; "
 	}
 	return fmt.Sprintf("%sPoisson sampling q=%.6g (B=%g of N=%d), %d steps, sigma=%g, C=%g (clipped to %.6g), delta=%.3g, %s, %s",
 		head, s.SampleRate, s.ExpectedBatch, s.Records, s.Steps, s.NoiseMultiplier, s.ClipNorm, p.ClipTo(), s.Delta, s.Relation, s.Accountant)

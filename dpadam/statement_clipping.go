@@ -14,7 +14,7 @@ func (st *Statement) clippingRows(row func(name, format string, args ...any)) {
 	} else {
 		row("Clipping norm", "%g (gradients are clipped to %.9g of it)", st.ClipNorm, 1-st.Rho)
 	}
-	row("Clipping rule", "%s", st.Clipping.describe())
+	row("Clipping rule", "%s", st.Clipping.String())
 }
 
 func (st *Statement) adaptive() *Adaptive {

@@ -25,6 +25,8 @@ type checkpoint struct {
 	Planned int64       `json:"planned_steps"`
 	Plan    string      `json:"plan"`   // hash
 	Ledger  dpadam.Head `json:"ledger"` // the chain's head when it was written
+	// ClipNorm is the clipping norm of the step to come, where the plan adapts it.
+	ClipNorm float64 `json:"clip_norm,omitempty"`
 	// Resolved is the plan with every default filled in, for people; what counts
 	// is the ledger's.
 	Resolved dpadam.Spec `json:"resolved_plan"`
@@ -36,18 +38,34 @@ const (
 	checkpointPrefix    = "checkpoint-"
 	temporaryCheckpoint = ".checkpoint-"
 	keptCheckpoints     = 2
+
+	weightsFile = "weights.safetensors"
+	averageFile = "average.safetensors" // with --ema
 )
+
+// A runState is what a checkpoint keeps of the vectors of a run.
+type runState struct {
+	weights   *ort.Arena
+	optimizer dpadam.Optimizer
+	averaged  *ort.Arena // nil without an average of the weights
+	average   *dpadam.Average
+}
+
+// state is the trainer's, to be written or filled.
+func (t *trainer) state() runState {
+	return runState{t.weights.Trained, t.optimizer, t.averaged, t.average}
+}
 
 // writeCheckpoint writes checkpoint-N as a whole: into a temporary folder, every
 // file synced, then renamed. Older ones than the last two are removed.
-func (d outputDir) writeCheckpoint(c checkpoint, o *FinetuneOptions, weights *ort.Arena, optimizer dpadam.Optimizer) error {
+func (d outputDir) writeCheckpoint(c checkpoint, o *FinetuneOptions, s runState) error {
 	name := checkpointPrefix + strconv.FormatInt(c.Step, 10)
 	tmp, err := os.MkdirTemp(d.path, temporaryCheckpoint)
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	hook := durable.Hook(func(point string) { d.hook.At("checkpoint." + point) })
-	if err := c.write(tmp, o, weights, optimizer, hook); err != nil {
+	if err := c.write(tmp, o, s, hook); err != nil {
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
 	if err := os.Chmod(tmp, 0o755); err != nil {
@@ -59,20 +77,24 @@ func (d outputDir) writeCheckpoint(c checkpoint, o *FinetuneOptions, weights *or
 	return d.dropOld(c.Step)
 }
 
-func (c checkpoint) write(dir string, o *FinetuneOptions, weights *ort.Arena, optimizer dpadam.Optimizer, hook durable.Hook) error {
-	list := weightTensors(weights)
+func (c checkpoint) write(dir string, o *FinetuneOptions, s runState, hook durable.Hook) error {
 	metadata := map[string]string{}
 	if c.Resolved.NotPrivate != "" {
 		metadata[privacyKey] = c.Resolved.NotPrivate
 	}
-	if err := safetensors.WriteFile(filepath.Join(dir, "weights.safetensors"), list, metadata, hook); err != nil {
+	if err := safetensors.WriteFile(filepath.Join(dir, weightsFile), weightTensors(s.weights), metadata, hook); err != nil {
 		return err
 	}
-	list = list[:0]
-	for _, s := range optimizer.State() {
-		list = append(list, safetensors.Tensor{Name: s.Name, DType: "F32", Shape: []int64{int64(len(s.Data))}, Floats: s.Data})
+	if s.averaged != nil {
+		if err := safetensors.WriteFile(filepath.Join(dir, averageFile), weightTensors(s.averaged), metadata, hook); err != nil {
+			return err
+		}
 	}
-	metadata["step"] = strconv.FormatInt(optimizer.Step(), 10)
+	var list []safetensors.Tensor
+	for _, slot := range s.optimizer.State() {
+		list = append(list, safetensors.Tensor{Name: slot.Name, DType: "F32", Shape: []int64{int64(len(slot.Data))}, Floats: slot.Data})
+	}
+	metadata["step"] = strconv.FormatInt(s.optimizer.Step(), 10)
 	if err := safetensors.WriteFile(filepath.Join(dir, "optimizer.safetensors"), list, metadata, hook); err != nil {
 		return err
 	}
@@ -141,26 +163,39 @@ func (d outputDir) checkpoints() ([]checkpoint, error) {
 	return out, nil
 }
 
-// load puts a checkpoint's state into weights and optimizer.
-func (c checkpoint) load(plan *dpadam.Plan, weights *ort.Arena, optimizer dpadam.Optimizer) error {
+// load puts a checkpoint's state into a run's.
+func (c checkpoint) load(plan *dpadam.Plan, to runState) error {
 	if c.Plan != plan.Hash() {
 		return usage("%s belongs to another plan; give the options of that run", c.path)
 	}
-	into := map[string][]float32{}
-	for _, p := range weights.Params() {
-		into[p.Name] = weights.Slice(p.Name)
-	}
-	if err := readTensors(filepath.Join(c.path, "weights.safetensors"), into); err != nil {
+	if err := readArena(filepath.Join(c.path, weightsFile), to.weights); err != nil {
 		return err
 	}
-	into = map[string][]float32{}
-	for _, s := range optimizer.State() {
+	if to.averaged != nil {
+		if err := readArena(filepath.Join(c.path, averageFile), to.averaged); err != nil {
+			return err
+		}
+		if err := to.average.SetStep(c.Step); err != nil {
+			return err
+		}
+	}
+	into := map[string][]float32{}
+	for _, s := range to.optimizer.State() {
 		into[s.Name] = s.Data
 	}
 	if err := readTensors(filepath.Join(c.path, "optimizer.safetensors"), into); err != nil {
 		return err
 	}
-	return optimizer.SetStep(c.Step)
+	return to.optimizer.SetStep(c.Step)
+}
+
+// readArena fills an arena from a file of its parameters.
+func readArena(path string, a *ort.Arena) error {
+	into := map[string][]float32{}
+	for _, p := range a.Params() {
+		into[p.Name] = a.Slice(p.Name)
+	}
+	return readTensors(path, into)
 }
 
 // readTensors fills exactly the named vectors from a file.

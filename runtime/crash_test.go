@@ -24,7 +24,9 @@ import (
 const (
 	crashSteps   = 8
 	crashRecords = 48
-	crashChild   = "GHOSTWRITER_TEST_CRASH" // "OUT resume POINT COUNT EVALUATE": the child's orders
+	crashChild   = "GHOSTWRITER_TEST_CRASH" // "OUT resume POINT COUNT [variant]": the child's orders
+	withAverage  = "average"                // as variant: with an average of the weights and a clipping norm that adapts
+	withEvaluate = "evaluate"               // as variant: with noised evaluations, the best of them kept
 	fileLimit    = "file-limit"             // as POINT: no file may grow beyond COUNT bytes
 )
 
@@ -48,9 +50,12 @@ func TestCrashChild(t *testing.T) {
 		}
 	}
 	o := crashOptions(orders[0])
-	if orders[4] == "true" {
+	switch orders[len(orders)-1] {
+	case withEvaluate:
 		o = evaluatedOptions(orders[0])
 		o.Keep = KeepBest
+	case withAverage:
+		o.EMA, o.ClipQuantile = 0.9, 0.5
 	}
 	o.Resume = orders[1] == "true"
 	o.Hook = func(point string) {
@@ -124,8 +129,8 @@ func crashDir(t *testing.T) string {
 // A victim is a run that is killed and resumed. spent is what the observer saw.
 type victim struct {
 	dir              string
-	spent, evaluated int64 // steps and evaluations
-	evaluate         bool  // with noised evaluations
+	spent, evaluated int64  // steps and evaluations
+	variant          string // withAverage, withEvaluate, or none
 }
 
 // start runs the child. It kills itself at the count-th time it passes point, or
@@ -140,7 +145,7 @@ func (v *victim) start(t *testing.T, point string, count int, delay time.Duratio
 	}
 	var text strings.Builder
 	c := exec.Command(os.Args[0], "-test.run=^TestCrashChild$")
-	c.Env = append(os.Environ(), fmt.Sprintf("%s=%s %v %s %d %v", crashChild, v.dir, resume, point, count, v.evaluate))
+	c.Env = append(os.Environ(), fmt.Sprintf("%s=%s %v %s %d %s", crashChild, v.dir, resume, point, count, v.variant))
 	c.Stdout, c.Stderr, c.ExtraFiles = &text, &text, []*os.File{w}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -274,6 +279,34 @@ func TestKilledAtEveryFaultPoint(t *testing.T) {
 			}
 			v.check(t, "killed")
 			v.finish(t, "killed at "+point)
+		})
+	}
+}
+
+// A run with an average of the weights and a clipping norm that adapts is killed where these are
+// written, and goes on.
+func TestKilledWithAverage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	for _, point := range []string{dpadam.PointUpdateAfter, "checkpoint.after-write", "checkpoint.before-rename", "checkpoint.after-rename"} {
+		t.Run(point, func(t *testing.T) {
+			v := &victim{dir: crashDir(t), variant: withAverage}
+			if code, text := v.start(t, point, 4, 0); code != -1 {
+				t.Fatalf("the child ended with %d instead of being killed: %s", code, text)
+			}
+			v.check(t, "killed")
+			v.finish(t, "killed at "+point)
+			out := filepath.Join(v.dir, "out")
+			points, err := outputDir{path: out}.checkpoints()
+			if err != nil || len(points) == 0 {
+				t.Fatal(err)
+			}
+			for _, c := range points {
+				if c.ClipNorm == 0 || !exists(filepath.Join(c.path, averageFile)) {
+					t.Errorf("checkpoint %d has clipping norm %g, or no average", c.Step, c.ClipNorm)
+				}
+			}
 		})
 	}
 }

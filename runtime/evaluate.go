@@ -82,7 +82,7 @@ func (f *finetune) validate(ctx context.Context, step int64) error {
 		}
 		return nil
 	}
-	s, err := f.losses.score(ctx, f.valid, f.trainer.weights, f.trainer.size, f.trainer.fixed)
+	s, err := f.losses.score(ctx, f.valid, f.trainer.released(), f.trainer.size, f.trainer.fixed)
 	if err != nil {
 		return err
 	}

@@ -207,7 +207,7 @@ func (f *finetune) evaluateRecords(ctx context.Context, m microbatch) (loss floa
 	if err != nil {
 		return 0, false, err
 	}
-	losses, predictions, err := st.runLosses(ctx, batch, f.trainer.weights)
+	losses, predictions, err := st.runLosses(ctx, batch, f.trainer.released())
 	if err != nil {
 		return 0, false, hideData(err)
 	}
@@ -238,7 +238,7 @@ func (f *finetune) evaluated(number int64, v dpadam.Evaluation) error {
 		return nil
 	}
 	b := bestModel{Step: f.taken, Score: score, Evaluation: number, Plan: f.plan.Hash(), Ledger: f.ledger.Head()}
-	if err := f.out.writeBest(&b, f.trainer.weights.Trained); err != nil {
+	if err := f.out.writeBest(&b, f.trainer.released().Trained); err != nil {
 		return err
 	}
 	e.best = &b
@@ -251,7 +251,7 @@ func (f *finetune) takeBest() error {
 		return nil
 	}
 	b := f.evaluations.best
-	if err := b.load(f.trainer.weights.Trained); err != nil {
+	if err := b.load(f.trainer.released().Trained); err != nil {
 		return err
 	}
 	f.options.Progress.Message(fmt.Sprintf("the written model has the weights after step %d, which had the best noised evaluation", b.Step))

@@ -85,10 +85,11 @@ type finetune struct {
 	held    int64  // bytes beside the microbatch
 	restore func() // of the collector's limit
 
-	taken   int64 // optimizer steps of the present weights
-	total   int64 // steps this run will end with
-	metrics []metric
-	debug   *debugLog
+	taken    int64   // optimizer steps of the present weights
+	total    int64   // steps this run will end with
+	clipNorm float64 // of a checkpoint, where the plan adapts it; 0 otherwise
+	metrics  []metric
+	debug    *debugLog
 
 	evaluations *privateEvaluations // nil without any
 }
@@ -221,6 +222,9 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if t.optimizer, err = dpadam.NewOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained)); err != nil {
 		return err
 	}
+	if err := t.startAverage(); err != nil {
+		return err
+	}
 	if err := t.warmUp(ctx); err != nil {
 		return err
 	}
@@ -234,7 +238,7 @@ func (f *finetune) settleMemory(planned int) (err error) {
 	if k > 0 {
 		planned = 0 // the plan's microbatch is one unit, whatever runs it takes
 	}
-	f.held = heldBytes(f.program, f.options.optimizer(0))
+	f.held = heldBytes(f.program, f.options.optimizer(0), f.options.EMA > 0)
 	if f.trainer.size, err = f.microbatch(planned); err != nil || k <= f.trainer.size {
 		return err
 	}
@@ -313,7 +317,7 @@ func (f *finetune) begin(ctx context.Context) (err error) {
 		return err
 	}
 	f.total = min(f.plan.Steps(), f.taken+f.ledger.StepsAffordable())
-	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, f.data.size(), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At}); err != nil {
+	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, f.data.size(), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At, ClipNorm: f.clipNorm}); err != nil {
 		return err
 	}
 	if err := f.beginEvaluations(); err != nil {
@@ -349,10 +353,13 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 		return nil
 	}
 	last := points[len(points)-1]
-	if err := last.load(f.plan, f.trainer.weights.Trained, f.trainer.optimizer); err != nil {
+	if err := last.load(f.plan, f.trainer.state()); err != nil {
 		return err
 	}
-	f.taken = last.Step
+	if f.plan.Adapts() != (last.ClipNorm != 0) {
+		return usage("%s: its state.json is damaged: the clipping norm is missing or does not belong there; remove this checkpoint to go on from an earlier one", last.path)
+	}
+	f.taken, f.clipNorm = last.Step, last.ClipNorm
 	f.metrics, err = f.out.readMetrics(f.taken)
 	return err
 }
@@ -463,7 +470,7 @@ func (f *finetune) report(stats stepStats) error {
 		return err
 	}
 	r := StepReport{Step: f.taken, Steps: f.total, Epsilon: epsilon, LearningRate: f.plan.LearningRate(f.taken, f.total), Loss: math.NaN()}
-	f.metrics = append(f.metrics, metric{Step: r.Step, Epsilon: nullable(epsilon), LearningRate: r.LearningRate})
+	f.metrics = append(f.metrics, metric{Step: r.Step, Epsilon: nullable(epsilon), LearningRate: r.LearningRate, ClipNorm: stats.adapted})
 	if f.debug != nil {
 		r.Loss = stats.Loss
 		if err := f.debug.step(r.Step, stats); err != nil {
@@ -485,7 +492,10 @@ func (f *finetune) epsilon() (float64, error) {
 
 func (f *finetune) checkpoint() error {
 	c := checkpoint{Step: f.taken, Planned: f.plan.Steps(), Plan: f.plan.Hash(), Ledger: f.ledger.Head(), Resolved: f.plan.Spec()}
-	if err := f.out.writeCheckpoint(c, f.options, f.trainer.weights.Trained, f.trainer.optimizer); err != nil {
+	if f.plan.Adapts() {
+		c.ClipNorm = f.trainer.stepper.ClipNorm()
+	}
+	if err := f.out.writeCheckpoint(c, f.options, f.trainer.state()); err != nil {
 		return err
 	}
 	return f.out.writeMetrics(f.metrics)
@@ -529,7 +539,7 @@ func (f *finetune) writeModel(r *FinetuneResult) error {
 			}
 		}
 	}
-	patch := f.trainer.weights.Patch(f.prepared, modelMetadata(r))
+	patch := f.trainer.released().Patch(f.prepared, f.modelMetadata(r))
 	return f.model.file.WriteBack(filepath.Join(f.out.path, "model.onnx"), patch)
 }
 
@@ -537,11 +547,15 @@ func (f *finetune) writeModel(r *FinetuneResult) error {
 const privacyKey = "ghostwriter.privacy"
 
 // modelMetadata is what the written model says about itself.
-func modelMetadata(r *FinetuneResult) map[string]string {
-	if r.Stamp != "" {
-		return map[string]string{privacyKey: r.Stamp}
+func (f *finetune) modelMetadata(r *FinetuneResult) map[string]string {
+	m := map[string]string{privacyKey: r.Stamp}
+	if r.Stamp == "" {
+		m[privacyKey] = fmt.Sprintf("(epsilon = %v, delta = %v) differentially private; see release/statement.txt", r.Epsilon, r.Delta)
 	}
-	return map[string]string{privacyKey: fmt.Sprintf("(epsilon = %v, delta = %v) differentially private; see release/statement.txt", r.Epsilon, r.Delta)}
+	if d := f.plan.Spec().AverageDecay; d > 0 {
+		m["ghostwriter.weights"] = fmt.Sprintf("exponential moving average over the steps, decay %g", d)
+	}
+	return m
 }
 
 // isDir reports whether path is a folder.

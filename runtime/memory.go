@@ -12,10 +12,13 @@ import (
 // heldBytes is what a run holds from its first step to its last beside the
 // microbatch: for every trained number its weight, the microbatch's sum and the
 // step's (in int64), and the optimizer's moments, which with Adam is six times its
-// four bytes; and the frozen numbers once.
-func heldBytes(p *ghost.Program, o dpadam.OptimizerSpec) int64 {
+// four bytes, and with an average of the weights seven; and the frozen numbers once.
+func heldBytes(p *ghost.Program, o dpadam.OptimizerSpec, average bool) int64 {
 	const weight, microbatch, step = 1, 1, 2
 	each := weight + microbatch + step + int64(o.StateVectors())
+	if average {
+		each++
+	}
 	return 4 * (each*elements(p.Trained) + elements(p.Frozen) + elements(p.Unreached))
 }
 
@@ -33,7 +36,7 @@ func microbatchMemory(maxMemory, held int64) (int64, error) {
 	const unknown = 2 << 30 // where the system does not say what is free
 	if maxMemory > 0 {
 		if maxMemory <= held {
-			return 0, usage("weights, sums and moments need %d MB, --max-memory allows %d; train fewer parameters (--trainable, --method bias-only), or with --optimizer sgd",
+			return 0, usage("weights, sums and moments need %d MB, --max-memory allows %d; train fewer parameters (--trainable, --method bias-only), or with --optimizer sgd and without --ema",
 				held>>20+1, maxMemory>>20)
 		}
 		return maxMemory - held, nil
@@ -43,7 +46,7 @@ func microbatchMemory(maxMemory, held int64) (int64, error) {
 	case free == 0:
 		return unknown, nil
 	case free <= held:
-		return 0, usage("weights, sums and moments need %d MB, %d are free; train fewer parameters (--trainable, --method bias-only), or with --optimizer sgd", held>>20+1, free>>20)
+		return 0, usage("weights, sums and moments need %d MB, %d are free; train fewer parameters (--trainable, --method bias-only), or with --optimizer sgd and without --ema", held>>20+1, free>>20)
 	}
 	return (free - held) / 3, nil
 }

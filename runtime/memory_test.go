@@ -17,11 +17,14 @@ func TestHeldBytes(t *testing.T) {
 		Unreached: []ghost.Parameter{{Shape: []int64{20}}},
 	}
 	for vectors, o := range map[int64]dpadam.OptimizerSpec{6: dpadam.Adam(1), 4: dpadam.SGD(1, 0), 5: dpadam.SGD(1, 0.9)} {
-		if got, want := heldBytes(p, o), 4*(100*vectors+50); got != want {
+		if got, want := heldBytes(p, o, false), 4*(100*vectors+50); got != want {
 			t.Errorf("%s: %d bytes, want %d", o.Name, got, want)
 		}
 	}
-	if got := heldBytes(p, (&FinetuneOptions{}).optimizer(0)); got != 4*650 {
+	if got := heldBytes(p, dpadam.Adam(1), true); got != 4*750 {
+		t.Errorf("with an average of the weights: %d bytes", got)
+	}
+	if got := heldBytes(p, (&FinetuneOptions{}).optimizer(0), false); got != 4*650 {
 		t.Errorf("the default optimizer: %d bytes", got)
 	}
 }

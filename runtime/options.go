@@ -47,6 +47,11 @@ type FinetuneOptions struct {
 	ClipNorm     float64 `yaml:"clip-norm,omitempty"`
 	Clip         string  `yaml:"clip,omitempty"` // abadi, auto
 	ClipGamma    float64 `yaml:"clip-gamma,omitempty"`
+	// ClipQuantile lets the clipping norm, ClipNorm at first, follow this quantile of the gradients' norms.
+	ClipQuantile   float64 `yaml:"clip-quantile,omitempty"`
+	ClipRate       float64 `yaml:"clip-rate,omitempty"`        // eta of its updates; default 0.2
+	ClipCountNoise float64 `yaml:"clip-count-noise,omitempty"` // standard deviation of the noise on the count; default B/20, at least 2σ
+	EMA            float64 `yaml:"ema,omitempty"`              // decay of the average of the weights that is written; 0: the last weights
 
 	Mode      string   `yaml:"mode,omitempty"`   // head, infill
 	Method    string   `yaml:"method,omitempty"` // full, bias-only
@@ -121,13 +126,12 @@ func (o *FinetuneOptions) validate() error {
 			return usage("%s %q: there are %s", choice.flag, choice.value, strings.Join(choice.allowed[1:], ", "))
 		}
 	}
-	if err := o.validateUnits(); err != nil {
-		return err
+	for _, check := range []func() error{o.validateUnits, o.validateEvaluation, o.validateNumbers, o.validateClipping} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	if err := o.validateEvaluation(); err != nil {
-		return err
-	}
-	return o.validateNumbers()
+	return nil
 }
 
 func (o *FinetuneOptions) validateNumbers() error {
@@ -142,7 +146,8 @@ func (o *FinetuneOptions) validateNumbers() error {
 	}
 	for flag, v := range map[string]float64{
 		"--target-epsilon": o.TargetEpsilon, "--noise-multiplier": o.NoiseMultiplier, "--delta": o.Delta,
-		"--clip-norm": o.ClipNorm, "--clip-gamma": o.ClipGamma, "--lr": o.LearningRate, "--epochs": o.Epochs,
+		"--clip-norm": o.ClipNorm, "--clip-gamma": o.ClipGamma, "--clip-quantile": o.ClipQuantile, "--clip-rate": o.ClipRate,
+		"--clip-count-noise": o.ClipCountNoise, "--ema": o.EMA, "--lr": o.LearningRate, "--epochs": o.Epochs,
 		"--expected-batch": o.ExpectedBatch, "--sample-rate": o.SampleRate, "--weight-decay": o.WeightDecay,
 		"--momentum": o.Momentum, "--records": float64(o.Records), "--steps": float64(o.Steps),
 		"--microbatch": float64(o.Microbatch), "--records-per-unit": float64(o.RecordsPerUnit), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
@@ -191,6 +196,7 @@ func (o *FinetuneOptions) plan(ctx context.Context, rows, dim int64, microbatch,
 		c.ClipNorm = o.clipNorm()
 	}
 	o.planUnits(&c)
+	o.planClipping(&c)
 	rate := o.LearningRate
 	if rate == 0 {
 		rate = r.rate

@@ -21,6 +21,9 @@ type trainer struct {
 	sums    *ort.Arena
 	unit    []float32 // the sum of a unit of several runs, once one is met
 
+	averaged *ort.Arena      // of --ema: what is written in the end; nil otherwise
+	average  *dpadam.Average // keeps averaged up to date
+
 	steps     *stepSet // the clipped pass, or the weighted one without privacy and as the second of two
 	norms     *stepSet // the first of two passes; nil otherwise
 	stepper   *dpadam.Stepper
@@ -37,6 +40,8 @@ type stepStats struct {
 
 	finite int // of what is clipped: records, or units
 	scored int // records in Loss
+
+	adapted float64 // C of the step where the plan adapts it, a released number; 0 otherwise
 }
 
 // stepNumbers are the statistics of a step that are always finite.
@@ -56,6 +61,9 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 		return stats, err
 	}
 	stats.Records = len(s.Records())
+	if t.plan.Adapts() {
+		stats.adapted = t.stepper.ClipNorm()
+	}
 	add := t.addRecords
 	if t.data.units != nil {
 		add = t.addUnits
@@ -70,6 +78,11 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	if err := t.optimizer.Update(t.weights.Trained.Data(), t.sums.Data(), t.plan.LearningRate(n, total)); err != nil {
 		return stats, err
 	}
+	if t.average != nil {
+		if err := t.average.Update(t.weights.Trained.Data()); err != nil {
+			return stats, err
+		}
+	}
 	t.options.Hook.At(dpadam.PointUpdateAfter)
 	stats.finish()
 	return stats, nil
@@ -78,10 +91,12 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 // addRecords adds the clipped sums of a step's records.
 func (t *trainer) addRecords(ctx context.Context, s *dpadam.Step, stats *stepStats) error {
 	for _, m := range t.data.pack(s.Records(), t.size, t.fixed) {
-		if err := t.microbatch(ctx, m, stats); err != nil {
+		r, err := t.run(ctx, m)
+		if err != nil {
 			return err
 		}
-		if err := s.Add(t.sums.Data(), len(m.records)); err != nil {
+		stats.add(r, t.clipTo())
+		if err := t.add(s, m, r); err != nil {
 			return err
 		}
 	}
@@ -119,8 +134,7 @@ func (t *trainer) warmUp(ctx context.Context) error {
 			continue
 		}
 		done[st] = true
-		var stats stepStats
-		if err := t.microbatch(ctx, microbatch{nil, edges[i], t.size}, &stats); err != nil {
+		if _, err := t.run(ctx, microbatch{nil, edges[i], t.size}); err != nil {
 			return err
 		}
 		for k, v := range t.sums.Data() {
@@ -132,42 +146,60 @@ func (t *trainer) warmUp(ctx context.Context) error {
 	return nil
 }
 
-// microbatch leaves the (clipped) sum of the records' gradients in t.sums.
-func (t *trainer) microbatch(ctx context.Context, m microbatch, stats *stepStats) error {
-	st, out, real, err := t.run(ctx, m, stats)
-	if err != nil {
-		return err
-	}
-	return stats.add(st.program, out, real, t.plan.ClipTo())
+// ran is what a microbatch's run tells of its rows, beside the sums.
+type ran struct {
+	real   []bool // rows that are records with a gradient
+	finite []bool
+	loss   []float64
+	norm   []float64 // of each row's gradient; nil where the program computes none
 }
 
-// run runs a microbatch: its sums are in t.sums, the other outputs are returned, with the rows that are records.
-func (t *trainer) run(ctx context.Context, m microbatch, stats *stepStats) (*step, map[string]*ort.Tensor, []bool, error) {
+// run runs a microbatch and leaves the (clipped) sum of the records' gradients in
+// t.sums.
+func (t *trainer) run(ctx context.Context, m microbatch) (*ran, error) {
 	st, err := t.steps.at(m.edge)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	batch, real, err := t.data.collate(m.records, m.edge, m.rows, st.program.Data)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	feeds, _, err := st.feeds(batch)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	options, err := t.inputs(ctx, m, feeds, real, st.program, stats)
+	options, first, err := t.inputs(ctx, m, feeds, real, st.program)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	fetches, err := t.fetches(st.program)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	out, err := st.run(ctx, feeds, t.weights, options, fetches)
 	if err != nil {
-		return nil, nil, nil, hideData(err)
+		return nil, hideData(err)
 	}
-	return st, out, real, nil
+	if first != nil {
+		return first, nil
+	}
+	return readRows(st.program, out, real)
+}
+
+// readRows reads what a program says of each row.
+func readRows(p *ghost.Program, out map[string]*ort.Tensor, real []bool) (r *ran, err error) {
+	r = &ran{real: real}
+	if r.loss, err = floats(out[p.Loss]); err != nil {
+		return nil, err
+	}
+	if r.finite, err = ort.Data[bool](out[p.Finite]); err != nil {
+		return nil, err
+	}
+	if p.Norm != "" {
+		r.norm, err = floats(out[p.Norm])
+	}
+	return r, err
 }
 
 // hideData keeps a context's end and cuts a runtime error's text, which can
@@ -179,19 +211,20 @@ func hideData(err error) error {
 	return errors.New("the runtime failed in a training step; its message may quote data and is withheld (run gradnorms on public data to see it)")
 }
 
-// inputs returns what the program is fed beside batch and weights.
-func (t *trainer) inputs(ctx context.Context, m microbatch, feeds map[string]*ort.Tensor, real []bool, p *ghost.Program, stats *stepStats) (map[string]*ort.Tensor, error) {
+// inputs returns what the program is fed beside batch and weights, and where norms
+// have a pass of their own what that tells of the rows.
+func (t *trainer) inputs(ctx context.Context, m microbatch, feeds map[string]*ort.Tensor, real []bool, p *ghost.Program) (map[string]*ort.Tensor, *ran, error) {
 	out := map[string]*ort.Tensor{}
 	if p.Valid != "" {
 		v, err := boolTensor(real)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out[p.Valid], out[p.ClipNorm] = v, ort.Scalar(float32(t.plan.ClipTo()))
+		out[p.Valid], out[p.ClipNorm] = v, ort.Scalar(float32(t.clipTo()))
 		if p.ClipGamma != "" {
 			out[p.ClipGamma] = ort.Scalar(float32(t.options.clipGamma()))
 		}
-		return out, nil
+		return out, nil, nil
 	}
 	weights := make([]float32, len(real))
 	for i, r := range real {
@@ -199,46 +232,44 @@ func (t *trainer) inputs(ctx context.Context, m microbatch, feeds map[string]*or
 			weights[i] = 1
 		}
 	}
+	var first *ran
 	if t.norms != nil {
-		if err := t.firstPass(ctx, m, feeds, real, weights, stats); err != nil {
-			return nil, err
+		var err error
+		if first, err = t.firstPass(ctx, m, feeds, real, weights); err != nil {
+			return nil, nil, err
 		}
 	}
 	v, err := floatTensor(weights)
 	out[p.Weight] = v
-	return out, err
+	return out, first, err
 }
 
 // firstPass computes norms and turns them into the weights of the second pass.
-func (t *trainer) firstPass(ctx context.Context, m microbatch, feeds map[string]*ort.Tensor, real []bool, weights []float32, stats *stepStats) error {
+func (t *trainer) firstPass(ctx context.Context, m microbatch, feeds map[string]*ort.Tensor, real []bool, weights []float32) (*ran, error) {
 	st, err := t.norms.at(m.edge)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v, err := boolTensor(real)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out, err := st.run(ctx, feeds, t.weights, map[string]*ort.Tensor{st.program.Valid: v}, nil)
 	if err != nil {
-		return hideData(err)
+		return nil, hideData(err)
 	}
-	norm, err := floats(out[st.program.Norm])
+	r, err := readRows(st.program, out, real)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	finite, err := ort.Data[bool](out[st.program.Finite])
-	if err != nil {
-		return err
-	}
-	clip := GradNormsOptions{Clip: t.options.clipRule(), ClipNorm: t.plan.ClipTo(), ClipGamma: t.options.clipGamma()}
+	clip := t.clip()
 	for i := range weights {
 		weights[i] = 0
-		if real[i] && finite[i] {
-			weights[i] = float32(clip.factor(norm[i]))
+		if real[i] && r.finite[i] {
+			weights[i] = float32(clip.factor(r.norm[i]))
 		}
 	}
-	return stats.add(st.program, out, real, t.plan.ClipTo())
+	return r, nil
 }
 
 // fetches binds every sum to its place in the arena, so that no copy is made.
@@ -258,41 +289,26 @@ func (t *trainer) fetches(p *ghost.Program) ([]ort.Fetch, error) {
 }
 
 // add takes the statistics of one run.
-func (s *stepStats) add(p *ghost.Program, out map[string]*ort.Tensor, real []bool, clip float64) error {
-	loss, err := floats(out[p.Loss])
-	if err != nil {
-		return err
-	}
-	finite, err := ort.Data[bool](out[p.Finite])
-	if err != nil {
-		return err
-	}
-	if p.Norm == "" && s.finite > 0 && clip > 0 {
-		return nil // the second of two passes: counted in the first
-	}
-	norm := make([]float64, len(loss))
-	if p.Norm != "" {
-		if norm, err = floats(out[p.Norm]); err != nil {
-			return err
-		}
-	}
-	for i := range loss {
+func (s *stepStats) add(r *ran, clip float64) {
+	for i := range r.loss {
 		switch {
-		case !real[i]:
-		case !finite[i]:
+		case !r.real[i]:
+		case !r.finite[i]:
 			s.NotFinite++
 		default:
 			s.finite++
 			s.scored++
-			s.Loss += loss[i]
-			s.NormMean += norm[i]
-			s.NormMax = max(s.NormMax, norm[i])
-			if norm[i] > clip {
+			s.Loss += r.loss[i]
+			if r.norm == nil {
+				continue
+			}
+			s.NormMean += r.norm[i]
+			s.NormMax = max(s.NormMax, r.norm[i])
+			if r.norm[i] > clip {
 				s.Clipped++
 			}
 		}
 	}
-	return nil
 }
 
 // finish turns sums into means.

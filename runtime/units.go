@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
-	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
 	"github.com/ghostwriter-dp/ghostwriter/tokenize"
 )
 
@@ -142,15 +141,14 @@ func (t *trainer) unitFactor(norm float64, stats *stepStats) float64 {
 	stats.finite++
 	stats.NormMean += norm
 	stats.NormMax = max(stats.NormMax, norm)
-	c := t.plan.ClipTo()
+	c := t.clipTo()
 	if c == 0 {
 		return 1 // only without privacy
 	}
 	if norm > c {
 		stats.Clipped++
 	}
-	clip := GradNormsOptions{Clip: t.options.clipRule(), ClipNorm: c, ClipGamma: t.options.clipGamma()}
-	return clip.factor(norm)
+	return t.clip().factor(norm)
 }
 
 // unitSum returns the sum of the gradients of a unit's chosen records: t.sums after a single run, t.unit after several.
@@ -159,21 +157,13 @@ func (t *trainer) unitSum(ctx context.Context, chosen []int, stats *stepStats) (
 	runs := t.data.packUnit(chosen, t.size, t.fixed)
 	sum := t.sums.Data()
 	for k, m := range runs {
-		st, out, real, err := t.run(ctx, m, nil)
+		r, err := t.run(ctx, m)
 		if err != nil {
 			return nil, err
 		}
-		loss, err := floats(out[st.program.Loss])
-		if err != nil {
-			return nil, err
-		}
-		counts, err := ort.Data[bool](out[st.program.Finite])
-		if err != nil {
-			return nil, err
-		}
-		for i := range loss {
-			if real[i] && counts[i] {
-				stats.Loss += loss[i]
+		for i := range r.loss {
+			if r.real[i] && r.finite[i] {
+				stats.Loss += r.loss[i]
 				stats.scored++
 			}
 		}

@@ -144,6 +144,10 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.Float64Var(&o.ClipNorm, "clip-norm", 0, "C, the clipping norm (default 0.1)")
 	fl.StringVar(&o.Clip, "clip", "", "abadi: min(1, C/norm); auto: C/(norm + gamma) (default abadi)")
 	fl.Float64Var(&o.ClipGamma, "clip-gamma", 0, "gamma of automatic clipping (default 0.01)")
+	fl.Float64Var(&o.ClipQuantile, "clip-quantile", 0, "let the clipping norm, --clip-norm at first, follow this quantile of the gradients' norms under noise")
+	fl.Float64Var(&o.ClipRate, "clip-rate", 0, "of --clip-quantile: how fast the clipping norm follows (default 0.2)")
+	fl.Float64Var(&o.ClipCountNoise, "clip-count-noise", 0, "of --clip-quantile: standard deviation of the noise on the count of records within the norm\n(default the expected batch over 20, at least twice the noise multiplier)")
+	fl.Float64Var(&o.EMA, "ema", 0, "write an exponential moving average of the weights with this decay, such as 0.999")
 
 	fl.StringVar(&o.Mode, "mode", "", "classification by head or infill (default by the model's output)")
 	fl.StringVar(&o.Method, "method", "", "full or bias-only (default full)")
@@ -154,7 +158,7 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.IntVar(&o.MaxLength, "max-length", 0, "longest record in tokens (default by task)")
 
 	fl.IntVar(&o.Microbatch, "microbatch", 0, "records of one run (default by memory)")
-	fl.Var(&o.MaxMemory, "max-memory", "memory of the run, as 16G; weights, sums and moments take 24 bytes for each trained number, the microbatch the rest (default: what is free, a third of the rest)")
+	fl.Var(&o.MaxMemory, "max-memory", "memory of the run, as 16G; weights, sums and moments take 24 bytes for each trained number (28 with --ema), the microbatch the rest (default: what is free, a third of the rest)")
 	fl.BoolVar(&o.TwoPass, "two-pass", false, "norms in a first pass, sums in a second: less memory, more time")
 	fl.StringVar(&o.Device, "device", "", "cpu")
 
