@@ -91,3 +91,11 @@ func (r *Result) curve() (err error) {
 	r.At1, err = r.Curve.At(0.1)
 	return err
 }
+
+// Verdict is "refuted" or "not refuted"; never that a claim holds.
+func (r *Result) Verdict() string {
+	if r.Refuted {
+		return "refuted"
+	}
+	return "not refuted"
+}

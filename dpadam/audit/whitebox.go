@@ -144,3 +144,11 @@ func (w WhiteBox) audit(ctx context.Context, plan *dpadam.Plan, claim Claim, in 
 	out.faults()
 	return out, nil
 }
+
+// Verdict is "refuted", "faulty" or "not refuted".
+func (r *WhiteBoxResult) Verdict() string {
+	if !r.Refuted && r.Faults != nil {
+		return "faulty"
+	}
+	return r.Result.Verdict()
+}
