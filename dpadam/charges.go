@@ -48,7 +48,8 @@ func (p *Plan) Epsilon(c Charges) (Result, error) {
 
 // MaxCharges is the number of steps that the budget pays for beside the planned
 // evaluations: with a target epsilon as many as keep the bound within it (at least the
-// planned ones), with a given noise multiplier or without noise the planned ones.
+// planned ones), with a given noise multiplier, without noise, or where it draws on a shared budget at most
+// the planned ones.
 func (p *Plan) MaxCharges(ctx context.Context) (int64, error) {
 	return p.maxSteps(ctx, p.plannedEvaluations())
 }
@@ -58,6 +59,10 @@ func (p *Plan) maxSteps(ctx context.Context, evaluations int64) (int64, error) {
 	if !p.Noisy() || p.spec.TargetEpsilon == 0 {
 		return p.spec.Steps, nil
 	}
+	limit := maxCount
+	if p.spec.Budget != nil { // no more than is reserved there
+		limit = p.spec.Steps
+	}
 	return MaxSteps(ctx, p.acc, p.spec.Relation, p.spec.SampleRate, p.spec.NoiseMultiplier,
-		accountedDelta(p.spec.Delta), p.spec.TargetEpsilon, maxCount, p.spec.beside(evaluations)...)
+		accountedDelta(p.spec.Delta), p.spec.TargetEpsilon, limit, p.spec.beside(evaluations)...)
 }

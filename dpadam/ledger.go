@@ -28,6 +28,8 @@ type Ledger struct {
 	evaluated int64
 	head      Head
 	size      int64
+	run       string
+	reserved  bool  // in the budget that the plan draws on
 	failed    error // the first failed write; the file's end is unknown then
 }
 
@@ -73,7 +75,7 @@ func CreateLedger(ctx context.Context, path string, p *Plan, o LedgerOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{path: path, plan: p, hook: o.Hook, max: limit}
+	l := &Ledger{path: path, plan: p, hook: o.Hook, max: limit, run: run}
 	if l.file, err = os.CreateTemp(filepath.Dir(path), ".ledger-*"); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
@@ -148,6 +150,7 @@ func (l *Ledger) resume(ctx context.Context, p *Plan, heads []Head) error {
 		return err
 	}
 	l.charged, l.evaluated, l.head, l.size = r.charged, r.evaluated, r.Head(), r.bytes
+	l.run = r.run
 	session, err := randomID()
 	if err != nil {
 		return err
@@ -201,6 +204,9 @@ func (l *Ledger) Charge(ctx context.Context, step int64) (*Permit, error) {
 	}
 	if step < 1 {
 		return nil, invalid("optimizer step", step, "must be >= 1")
+	}
+	if err := l.pays(); err != nil {
+		return nil, err
 	}
 	if l.charged >= l.max {
 		return nil, l.spent()

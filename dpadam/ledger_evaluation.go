@@ -30,6 +30,9 @@ func (l *Ledger) ChargeEvaluation(ctx context.Context, step int64) (*EvaluationP
 	if step < 0 {
 		return nil, invalid("optimizer step", step, "must be >= 0")
 	}
+	if err := l.pays(); err != nil {
+		return nil, err
+	}
 	planned := l.plan.plannedEvaluations()
 	if l.evaluated >= planned {
 		return nil, fmt.Errorf("%w: %d evaluations are charged, and %d were planned", ErrBudgetSpent, l.evaluated, planned)

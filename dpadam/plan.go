@@ -61,6 +61,12 @@ type Config struct {
 	// AverageDecay makes the released weights an exponential moving average (Average); 0 for none.
 	AverageDecay float64
 
+	// Budget is the budget that the run draws on beside others; nil for none. With BudgetShare, the
+	// part of it that the run may take, instead of a target epsilon or a noise multiplier,
+	// sigma is calibrated for that.
+	Budget      *BudgetRef
+	BudgetShare float64
+
 	// Seed makes every random number a function of it. For tests only: the plan, the
 	// ledger and the statement say NOT PRIVATE.
 	Seed *uint64
@@ -93,6 +99,7 @@ type Spec struct {
 	Schedule        ScheduleSpec  `json:"schedule"`
 	AverageDecay    float64       `json:"average_decay,omitempty"`
 	Seed            *uint64       `json:"seed,omitempty"`
+	Budget          *BudgetRef    `json:"budget,omitempty"`
 	// Evaluation is nil for a plan that evaluates nothing under its guarantee.
 	Evaluation *EvaluationSpec `json:"evaluation,omitempty"`
 }
@@ -125,6 +132,11 @@ func NewPlanContext(ctx context.Context, c Config) (*Plan, error) {
 		s.NoiseMultiplier, _, err = CalibrateNoise(ctx, acc, s.Relation, s.SampleRate, s.Steps,
 			accountedDelta(s.Delta), s.TargetEpsilon, s.beside(c.Evaluation.count())...)
 		if err != nil {
+			return nil, err
+		}
+	}
+	if c.BudgetShare != 0 {
+		if s.NoiseMultiplier, err = s.calibrateShare(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -187,6 +199,10 @@ func (p *Plan) Spec() Spec {
 	if s.Evaluation != nil {
 		e := *s.Evaluation
 		s.Evaluation = &e
+	}
+	if s.Budget != nil {
+		b := *s.Budget
+		s.Budget = &b
 	}
 	s.Clipping = s.Clipping.clone()
 	return s

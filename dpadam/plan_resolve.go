@@ -42,6 +42,13 @@ func resolve(c Config) (Spec, error) {
 	if err := resolveUnit(c, &s); err != nil {
 		return s, err
 	}
+	if c.Budget != nil {
+		b := *c.Budget
+		b.Share = c.BudgetShare
+		s.Budget = &b
+	} else if c.BudgetShare != 0 {
+		return s, invalid("share of the budget", c.BudgetShare, "there is no budget")
+	}
 	s.NotPrivate = stampOf(c.NoPrivacy, s.Seed)
 	var err error
 	if s.Relation, err = ParseRelation(string(c.Relation)); err != nil {
@@ -85,7 +92,7 @@ func stampOf(noPrivacy bool, seed *uint64) string {
 // oneGuarantee demands exactly one of target epsilon, noise multiplier, no privacy.
 func oneGuarantee(c Config) error {
 	given := 0
-	for _, b := range []bool{c.TargetEpsilon != 0, c.NoiseMultiplier != 0, c.NoPrivacy} {
+	for _, b := range []bool{c.TargetEpsilon != 0, c.NoiseMultiplier != 0, c.NoPrivacy, c.BudgetShare != 0} {
 		if b {
 			given++
 		}
@@ -93,7 +100,7 @@ func oneGuarantee(c Config) error {
 	if given != 1 {
 		return invalid("privacy", fmt.Sprintf("target epsilon %g, noise multiplier %g, no-privacy %t",
 			c.TargetEpsilon, c.NoiseMultiplier, c.NoPrivacy),
-			"give exactly one of a target epsilon > 0, a noise multiplier > 0, or no-privacy")
+			"give exactly one of a target epsilon > 0, a noise multiplier > 0, a share of a budget, or no-privacy")
 	}
 	if c.TargetEpsilon != 0 {
 		return checkEpsilon("target epsilon", c.TargetEpsilon)
@@ -182,6 +189,9 @@ func (s *Spec) validate() error {
 		}
 	}
 	if err := s.Evaluation.validate(s.Steps); err != nil {
+		return err
+	}
+	if err := s.validateBudget(); err != nil {
 		return err
 	}
 	if noPrivacy {

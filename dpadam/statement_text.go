@@ -87,6 +87,9 @@ func (st *Statement) table(line func(string, ...any)) {
 	if st.Evaluations != nil {
 		row("Evaluations", "%s", st.Evaluations.row())
 	}
+	if st.Budget != nil {
+		row("Budget", "%s", st.Budget.row())
+	}
 	row("Accountant", "%s", st.Accountant)
 	row("Run", "%s", st.Run)
 }
@@ -135,16 +138,14 @@ func (st *Statement) covered() []string {
 	return slices.Concat([]string{
 		"The released weights, all checkpoints of this run together, and anything computed from them and from public data.",
 		"Every step in the ledger, those included whose result was lost in a crash or never used.",
-	}, st.clippingCovered(), st.evaluationCovered())
+	}, st.clippingCovered(), st.evaluationCovered(), st.otherRunsCovered())
 }
 
 func (st *Statement) notCovered() []string {
 	if !st.Private {
 		return nil
 	}
-	return append(append([]string{
-		"Other runs on the same data, such as a search for hyperparameters: their ledgers add to this one.",
-	}, st.evaluationNotCovered()...),
+	return append(slices.Concat(st.otherRunsNotCovered(), st.evaluationNotCovered()),
 		"Debug output (training loss, gradient norms, clipping fraction, realised batch sizes): keep or destroy it like the data.",
 		"Steps taken by a copy of this run's directory on another machine, which this ledger cannot know of: merge all copies' ledgers.",
 		"The data that the model had been pretrained on, and whatever else went into it before this run.",
