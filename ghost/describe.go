@@ -9,7 +9,7 @@ import (
 )
 
 // describe fills the program's ports, forms and metadata.
-func (c *compiler) describe() {
+func (c *compiler) describe() error {
 	p := c.out
 	for _, v := range p.Data {
 		p.input(v, false, "input of the model")
@@ -35,6 +35,12 @@ func (c *compiler) describe() {
 		"ghostwriter.loss":           c.spec.Loss,
 		"ghostwriter.output_privacy": "the sums are clipped, not noised: not private by themselves",
 	}
+	if len(p.Groups) == 0 {
+		return nil
+	}
+	groups, err := groupMetadata(p.Groups)
+	c.Graph.Metadata["ghostwriter.clip_groups"] = groups
+	return err
 }
 
 func (p *Program) input(v *ir.ValueInfo, optional bool, meaning string) {
@@ -55,6 +61,14 @@ func (c *compiler) describeOptions() {
 	if p.Weight != "" {
 		p.input(c.Graph.Input(p.Weight), false, "weight of each record's gradient; 0 for padding")
 	}
+}
+
+func groupNames(groups []Group) string {
+	names := make([]string, len(groups))
+	for k, g := range groups {
+		names[k] = g.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 func labelMeaning(loss, name string) string {
@@ -83,7 +97,12 @@ func (c *compiler) outputMeaning(name string) string {
 	case p.Norm:
 		return "L2 norm of each record's gradient over all trained parameters, before clipping"
 	case p.Factor:
+		if len(p.Groups) > 0 {
+			return "clip factor of each record's gradient by group (" + groupNames(p.Groups) + "); 0 for padding and for records that are not finite"
+		}
 		return "clip factor of each record; 0 for padding and for records that are not finite"
+	case p.GroupNorm:
+		return "L2 norm of each record's gradient by group (" + groupNames(p.Groups) + "), before clipping"
 	case p.Finite:
 		return "whether loss and norm of each record are finite"
 	}

@@ -37,6 +37,10 @@ type Spec struct {
 	Clip      ClipRule
 	ClipNorm  float32 // C, the default of the input clip_norm
 	ClipGamma float32 // γ of automatic clipping, the default of clip_gamma
+	// ClipPer clips groups of parameters by norms of their own, each to its share
+	// of C.
+	ClipPer    Grouping
+	ClipShares Sharing
 	// Length is the sequence length to plan for: it decides between forms of
 	// equal value by their cost. The program is right for every length.
 	Length int64
@@ -73,8 +77,12 @@ type Program struct {
 	// Names of outputs: "" where the pass has none. Sums and ByParameter are
 	// by parameter.
 	Loss, Norm, Factor, Finite string
-	Prediction                 string // int64 [B], of losses over classes
-	Sums, ByParameter          map[string]string
+	// Groups are the groups of ClipPer, nil without. Factor then is [B,K], and
+	// GroupNorm the norms [B,K] of each record's gradient by group.
+	Groups            []Group
+	GroupNorm         string
+	Prediction        string // int64 [B], of losses over classes
+	Sums, ByParameter map[string]string
 	// Names of inputs.
 	Valid, ClipNorm, ClipGamma, Weight string
 	Data, Labels                       []*ir.ValueInfo
@@ -156,8 +164,7 @@ func (c *compiler) run() error {
 	if err := c.finish(); err != nil {
 		return err
 	}
-	c.describe()
-	return nil
+	return c.describe()
 }
 
 // losses emits losses and predictions.
@@ -187,7 +194,7 @@ func (c *compiler) oracle() error {
 		c.out.Trained = append(c.out.Trained, p)
 		c.out.Sums[p.Name] = c.emit("gradient."+p.Name, grads[p.Name])
 	}
-	return nil
+	return c.group()
 }
 
 func (c *compiler) emit(name, value string) string { return c.Output(name, value).Name }
@@ -214,6 +221,9 @@ func (c *compiler) hooked() error {
 	}
 	if len(c.out.Trained) == 0 {
 		return fmt.Errorf("%w: the loss depends on none of the chosen parameters", ir.ErrInvalid)
+	}
+	if err := c.group(); err != nil {
+		return err
 	}
 	parts := c.emitParts()
 	var sel selection
@@ -284,24 +294,28 @@ func (c *compiler) emitParts() map[string][]contribution {
 // norms emits squared norms, their sum, and the factors.
 func (c *compiler) norms(parts map[string][]contribution) (selection, string) {
 	n := &normer{Builder: c.Builder, length: max(c.spec.Length, 1), grams: map[string]string{}}
-	squares := make([]string, 0, len(parts))
+	squares := map[string]string{}
 	for i, name := range c.collected.order {
 		c.Enter(c.sections[i])
 		c.Name("norm/" + name)
 		table, _ := matrix(c.collected.trained[name].Shape)
 		s := n.squared(parts[name], table)
-		squares = append(squares, s)
+		squares[name] = s
 		if c.spec.PerParameter {
 			c.out.ByParameter[name] = c.emit("norm."+name, rootOf(c.Builder, s))
 		}
 	}
-	slices.Reverse(squares) // file order: the runtime takes the last input first
 	c.Enter("factor")
 	c.Name("clip")
-	total := n.Sum(squares)
+	total, byGroup := c.total(squares)
 	sel := selectRecords(c.Builder, c.loss.PerExample, total, c.out.Valid)
 	norm := rootOf(c.Builder, total)
 	c.out.Loss, c.out.Norm, c.out.Finite = c.emit("loss", c.loss.PerExample), c.emit("norm", norm), c.emit("finite", sel.finite)
+	clipped := norm
+	if len(c.out.Groups) > 0 {
+		clipped = rootOf(c.Builder, byGroup)
+		c.out.GroupNorm = c.emit("group_norm", clipped)
+	}
 	if c.spec.Pass == Norms {
 		return sel, ""
 	}
@@ -312,7 +326,7 @@ func (c *compiler) norms(parts map[string][]contribution) (selection, string) {
 		c.out.ClipGamma, gamma = "clip_gamma", "clip_gamma"
 		scalarInput(c.Builder, gamma, c.spec.ClipGamma)
 	}
-	factor := c.spec.Clip.factor(c.Builder, norm, c.out.ClipNorm, gamma, sel.ok)
+	factor := c.spec.Clip.factor(c.Builder, clipped, c.clipTo(), gamma, c.byRecord(sel.ok))
 	c.out.Factor = c.emit("factor", factor)
 	return sel, factor
 }
@@ -331,9 +345,13 @@ func (c *compiler) weightedSelection() selection {
 // sums emits the clipped (or weighted) sums.
 func (c *compiler) sums(parts map[string][]contribution, factor, ok string) {
 	s := newSummer(c.Builder, factor, ok)
+	factors := c.factorsByParameter(factor)
 	for i, name := range c.collected.order {
 		c.Enter(fmt.Sprintf("sum/%05d", i))
 		c.Name("sum/" + name)
+		if factors != nil {
+			s.factor = factors[name]
+		}
 		c.out.Sums[name] = c.emit(c.sumName(name), s.sum(c.collected.trained[name], parts[name]))
 	}
 }

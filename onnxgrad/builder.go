@@ -235,6 +235,15 @@ func (b *Builder) Scalar(v float32) string {
 	})
 }
 
+// Floats returns a new float32 constant vector, whose name begins with base.
+func (b *Builder) Floats(base string, v ...float32) string {
+	t := ir.NewFloat32(b.fresh(base), []int64{int64(len(v))}, v)
+	b.Graph.AddInit(t)
+	b.Graph.Lifted[t.Name] = true
+	b.Values.Set(t.Name, infer.OfTensor(t))
+	return t.Name
+}
+
 // Ints returns an int64 constant vector.
 func (b *Builder) Ints(v ...int64) string {
 	return b.constant(fmt.Sprintf("i64:%v", v), func(name string) *ir.Tensor {

@@ -22,6 +22,11 @@ func (o *FinetuneOptions) validateClipping() error {
 		{o.ClipQuantile > 0 && o.NoPrivacy, "--clip-quantile %v is followed under noise; with --no-privacy give a fixed --clip-norm", o.ClipQuantile},
 		{o.ClipQuantile > 0 && o.UnitColumn != "", "--clip-quantile %v counts records; with --unit-column give a fixed --clip-norm", o.ClipQuantile},
 		{o.Clip == string(ghost.Automatic) && !o.clips(), "--clip %v: without privacy nothing is clipped unless --clip-norm is given", o.Clip},
+		{o.ClipPer != "" && o.ClipQuantile > 0, "--clip-per %v can't be combined with --clip-quantile, which adapts one norm over all parameters", o.ClipPer},
+		{o.ClipPer != "" && o.TwoPass, "--clip-per %v needs one pass: the second of --two-pass weighs each record's whole gradient", o.ClipPer},
+		{o.ClipPer != "" && o.UnitColumn != "", "--clip-per %v is for records; with --unit-column a user's whole gradient is clipped by one norm", o.ClipPer},
+		{o.ClipPer != "" && !o.clips(), "--clip-per %v: without privacy nothing is clipped unless --clip-norm is given", o.ClipPer},
+		{o.ClipShares != "" && o.ClipPer == "", "--clip-shares %v belongs to --clip-per", o.ClipShares},
 		{o.EMA >= 1, "--ema %v must be below 1", o.EMA},
 	} {
 		if rule.broken {
@@ -32,12 +37,15 @@ func (o *FinetuneOptions) validateClipping() error {
 }
 
 // planClipping puts the way of clipping and the average into a plan's configuration.
-func (o *FinetuneOptions) planClipping(c *dpadam.Config) {
+func (o *FinetuneOptions) planClipping(c *dpadam.Config, groups []ghost.Group) {
 	c.AverageDecay = o.EMA
 	if !o.clips() {
 		return
 	}
 	c.Clipping.Rule = string(o.clipRule())
+	if o.ClipPer != "" {
+		c.Clipping.Per, c.Clipping.Groups = o.ClipPer, planGroups(groups)
+	}
 	if o.clipRule() == ghost.Automatic {
 		c.Clipping.Gamma = o.clipGamma()
 	}

@@ -17,16 +17,23 @@ import (
 func TestClippingOptions(t *testing.T) {
 	ok := FinetuneOptions{Model: "m", Task: "lm", Train: "t", Out: "o", TargetEpsilon: 3}
 	for flag, change := range map[string]func(o *FinetuneOptions){
-		"--clip-gamma":         func(o *FinetuneOptions) { o.ClipGamma = 0.1 },
-		"--clip-rate":          func(o *FinetuneOptions) { o.ClipRate = 0.1 },
-		"--clip-count-noise":   func(o *FinetuneOptions) { o.ClipCountNoise = 3 },
-		"--clip-quantile 1 ":   func(o *FinetuneOptions) { o.ClipQuantile = 1 },
-		"--clip-quantile -1":   func(o *FinetuneOptions) { o.ClipQuantile = -1 },
-		"--clip-quantile 0.5 ": func(o *FinetuneOptions) { o.ClipQuantile, o.TargetEpsilon, o.NoPrivacy = 0.5, 0, true },
-		"--clip-quantile 0.6 ": func(o *FinetuneOptions) { o.ClipQuantile, o.UnitColumn = 0.6, "user" },
-		"--clip auto":          func(o *FinetuneOptions) { o.Clip, o.TargetEpsilon, o.NoPrivacy = "auto", 0, true },
-		"--ema 1 ":             func(o *FinetuneOptions) { o.EMA = 1 },
-		"--ema NaN":            func(o *FinetuneOptions) { o.EMA = math.NaN() },
+		"--clip-gamma":                        func(o *FinetuneOptions) { o.ClipGamma = 0.1 },
+		"--clip-rate":                         func(o *FinetuneOptions) { o.ClipRate = 0.1 },
+		"--clip-count-noise":                  func(o *FinetuneOptions) { o.ClipCountNoise = 3 },
+		"--clip-quantile 1 ":                  func(o *FinetuneOptions) { o.ClipQuantile = 1 },
+		"--clip-quantile -1":                  func(o *FinetuneOptions) { o.ClipQuantile = -1 },
+		"--clip-quantile 0.5 ":                func(o *FinetuneOptions) { o.ClipQuantile, o.TargetEpsilon, o.NoPrivacy = 0.5, 0, true },
+		"--clip-quantile 0.6 ":                func(o *FinetuneOptions) { o.ClipQuantile, o.UnitColumn = 0.6, "user" },
+		"--clip auto":                         func(o *FinetuneOptions) { o.Clip, o.TargetEpsilon, o.NoPrivacy = "auto", 0, true },
+		"--clip-per \"head\"":                 func(o *FinetuneOptions) { o.ClipPer = "head" },
+		"--clip-per layer can't":              func(o *FinetuneOptions) { o.ClipPer, o.ClipQuantile = "layer", 0.5 },
+		"--clip-per parameter needs one pass": func(o *FinetuneOptions) { o.ClipPer, o.TwoPass = "parameter", true },
+		"--clip-per layer is for records":     func(o *FinetuneOptions) { o.ClipPer, o.UnitColumn = "layer", "user" },
+		"--clip-per layer: without":           func(o *FinetuneOptions) { o.ClipPer, o.TargetEpsilon, o.NoPrivacy = "layer", 0, true },
+		"--clip-shares size belongs":          func(o *FinetuneOptions) { o.ClipShares = "size" },
+		"--clip-shares \"half\"":              func(o *FinetuneOptions) { o.ClipPer, o.ClipShares = "layer", "half" },
+		"--ema 1 ":                            func(o *FinetuneOptions) { o.EMA = 1 },
+		"--ema NaN":                           func(o *FinetuneOptions) { o.EMA = math.NaN() },
 	} {
 		o := ok
 		change(&o)
@@ -37,6 +44,10 @@ func TestClippingOptions(t *testing.T) {
 	for _, change := range []func(o *FinetuneOptions){
 		func(*FinetuneOptions) {},
 		func(o *FinetuneOptions) { o.Clip, o.ClipGamma = "auto", 0.1 },
+		func(o *FinetuneOptions) { o.Clip, o.ClipPer, o.ClipShares = "auto", "layer", "size" },
+		func(o *FinetuneOptions) {
+			o.ClipPer, o.TargetEpsilon, o.NoPrivacy, o.ClipNorm = "parameter", 0, true, 1
+		},
 		func(o *FinetuneOptions) { o.ClipQuantile, o.ClipRate, o.ClipCountNoise, o.EMA = 0.5, 0.1, 9, 0.99 },
 		func(o *FinetuneOptions) { o.Clip, o.TargetEpsilon, o.NoPrivacy, o.ClipNorm = "auto", 0, true, 1 },
 	} {

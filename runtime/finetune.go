@@ -152,6 +152,7 @@ func (f *finetune) compile(ctx context.Context) error {
 	o := f.options
 	spec := ghost.Spec{
 		Loss: f.data.loss, Clip: o.clipRule(), ClipNorm: float32(o.clipNorm()), ClipGamma: float32(o.clipGamma()),
+		ClipPer: ghost.Grouping(o.ClipPer), ClipShares: ghost.Sharing(o.ClipShares),
 		Trainable: o.trainable(), Freeze: o.Freeze,
 	}
 	t := &trainer{options: o, data: f.data}
@@ -211,7 +212,7 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	f.plan, err = f.options.plan(ctx, int64(f.data.size()), dim, t.size, len(f.data.buckets.Edges()), evaluation)
+	f.plan, err = f.options.plan(ctx, planFacts{int64(f.data.size()), dim, t.size, len(f.data.buckets.Edges()), f.program.Groups, evaluation})
 	if err != nil {
 		return err
 	}

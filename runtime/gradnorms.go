@@ -17,7 +17,9 @@ type GradNormsOptions struct {
 	Method            string
 	ClipNorm          float64 // C; 0 takes 0.1
 	Clip              ghost.ClipRule
-	ClipGamma         float64 // γ; 0 takes 0.01
+	ClipGamma         float64        // γ; 0 takes 0.01
+	ClipPer           ghost.Grouping // groups that are clipped by norms of their own
+	ClipShares        ghost.Sharing  // how they divide C
 	PerParameter      bool
 	Sum               bool // also return Σ factor·gradient
 	Trainable, Freeze []string
@@ -29,7 +31,8 @@ type GradNorms struct {
 	Loss   []float64            // [B]
 	Norm   []float64            // [B], L2 over all trained parameters
 	Norms  map[string][]float64 // by parameter, when asked for
-	Factor []float64            // [B] clip factors
+	Factor []float64            // [B] clip factors; nil with groups
+	Groups []GroupNorms         // what is clipped together, when asked for
 	// Sum is Σ factor·gradient by parameter, when asked for, row-major.
 	Sum map[string][]float32
 	// Shapes of the parameters.
@@ -58,6 +61,9 @@ func (o *GradNormsOptions) defaults() error {
 		return usage("clipping gamma %g must be positive and finite", o.ClipGamma)
 	case o.Method != "ghost" && o.Method != "loop":
 		return usage("unknown method %q; there are ghost and loop", o.Method)
+	}
+	if err := o.checkGrouping(); err != nil {
+		return err
 	}
 	if _, err := ghost.ParseClipRule(string(o.Clip)); err != nil {
 		return usage("%w", err)
@@ -97,7 +103,7 @@ func (g *gradNorms) compile(pass ghost.Pass) (*step, error) {
 	o := g.options
 	program, err := g.prepared.Compile(ghost.Spec{
 		Loss: o.Loss, Pass: pass, Clip: o.Clip, ClipNorm: float32(o.ClipNorm), ClipGamma: float32(o.ClipGamma),
-		Length: g.batch.length(), Trainable: o.Trainable, Freeze: o.Freeze, PerParameter: o.PerParameter && pass != ghost.Weighted,
+		ClipPer: o.ClipPer, ClipShares: o.ClipShares, Length: g.batch.length(), Trainable: o.Trainable, Freeze: o.Freeze, PerParameter: o.PerParameter && pass != ghost.Weighted,
 	})
 	if err != nil {
 		return nil, usageUnless(err)
@@ -170,11 +176,14 @@ func (g *gradNorms) report(p *ghost.Program, out map[string]*ort.Tensor) (*GradN
 	if err != nil {
 		return nil, err
 	}
-	r.Factor = make([]float64, len(r.Norm))
-	for i := range r.Factor {
-		if finite[i] {
-			r.Factor[i] = g.options.factor(r.Norm[i])
+	if len(p.Groups) > 0 {
+		norms, err := columns(out[p.GroupNorm], len(p.Groups))
+		if err != nil {
+			return nil, err
 		}
+		r.Groups = g.options.groupNorms(p.Groups, norms, finite)
+	} else {
+		r.Factor = g.options.factors(r.Norm, finite)
 	}
 	if g.options.PerParameter {
 		r.Norms = map[string][]float64{}
@@ -188,6 +197,17 @@ func (g *gradNorms) report(p *ghost.Program, out map[string]*ort.Tensor) (*GradN
 		}
 	}
 	return r, nil
+}
+
+// factors are the clip factors of norms, 0 for records that do not count.
+func (o GradNormsOptions) factors(norms []float64, counts []bool) []float64 {
+	out := make([]float64, len(norms))
+	for i, n := range norms {
+		if counts[i] {
+			out[i] = o.factor(n)
+		}
+	}
+	return out
 }
 
 // factor is the clip factor of a norm; see ghost.ClipRule.

@@ -108,17 +108,40 @@ func (g *gradNorms) addRecord(p *ghost.Program, out map[string]*ort.Tensor, i in
 		square += own
 	}
 	norm := math.Sqrt(square)
-	factor := 0.0
-	if finite(loss[0]) && finite(norm) {
-		factor = g.options.factor(norm)
+	counts := []bool{finite(loss[0]) && finite(norm)}
+	factor := g.recordFactors(p, norm, counts, i, r)
+	if counts[0] {
 		for name, v := range grads {
 			for k, x := range v {
-				total[name][k] += factor * float64(x)
+				total[name][k] += factor(name) * float64(x)
 			}
 		}
 	}
-	r.Loss, r.Norm, r.Factor = append(r.Loss, loss[0]), append(r.Norm, norm), append(r.Factor, factor)
+	r.Loss, r.Norm = append(r.Loss, loss[0]), append(r.Norm, norm)
 	return nil
+}
+
+// recordFactors adds record i's factors to the result and returns them by parameter.
+func (g *gradNorms) recordFactors(p *ghost.Program, norm float64, counts []bool, i int64, r *GradNorms) func(parameter string) float64 {
+	if len(p.Groups) == 0 {
+		factor := g.options.factors([]float64{norm}, counts)[0]
+		r.Factor = append(r.Factor, factor)
+		return func(string) float64 { return factor }
+	}
+	one := g.options.groupNorms(p.Groups, groupsOf(p.Groups, func(name string) float64 { return r.Norms[name][i] }), counts)
+	if r.Groups == nil {
+		r.Groups = make([]GroupNorms, len(one))
+	}
+	factors := map[string]float64{}
+	for k, o := range one {
+		into := &r.Groups[k]
+		into.Group, into.ClipNorm = o.Group, o.ClipNorm
+		into.Norm, into.Factor = append(into.Norm, o.Norm...), append(into.Factor, o.Factor...)
+		for _, name := range o.Parameters {
+			factors[name] = o.Factor[0]
+		}
+	}
+	return func(name string) float64 { return factors[name] }
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

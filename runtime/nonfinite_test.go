@@ -17,12 +17,12 @@ func TestNonFiniteRecordsLeaveNoTrace(t *testing.T) {
 	for _, name := range []string{"gpt2-optimum", "bert-dyn18", "bert-ts13", "distilbert-optimum"} {
 		t.Run(name, func(t *testing.T) {
 			f := openFixture(t, name)
-			testNonFinite(t, f)
+			testNonFinite(t, f, ghost.Whole)
 		})
 	}
 }
 
-func testNonFinite(t *testing.T, f *fixture) {
+func testNonFinite(t *testing.T, f *fixture, per ghost.Grouping) {
 	name := ""
 	for _, c := range f.info.Cases {
 		if name == "" && containsRows(c, 7) {
@@ -41,7 +41,7 @@ func testNonFinite(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := p.Compile(ghost.Spec{Loss: c.Loss, Pass: ghost.Clipped, Clip: ghost.Abadi, ClipNorm: 0.1, Length: 16})
+	program, err := p.Compile(ghost.Spec{Loss: c.Loss, Pass: ghost.Clipped, Clip: ghost.Abadi, ClipNorm: 0.1, ClipPer: per, Length: 16})
 	if err != nil {
 		t.Fatal(err)
 	}

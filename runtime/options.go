@@ -47,6 +47,8 @@ type FinetuneOptions struct {
 	ClipNorm     float64 `yaml:"clip-norm,omitempty"`
 	Clip         string  `yaml:"clip,omitempty"` // abadi, auto
 	ClipGamma    float64 `yaml:"clip-gamma,omitempty"`
+	ClipPer      string  `yaml:"clip-per,omitempty"`    // layer, parameter: clip each by a norm of its own
+	ClipShares   string  `yaml:"clip-shares,omitempty"` // equal, size: how these divide the clipping norm
 	// ClipQuantile lets the clipping norm, ClipNorm at first, follow this quantile of the gradients' norms.
 	ClipQuantile   float64 `yaml:"clip-quantile,omitempty"`
 	ClipRate       float64 `yaml:"clip-rate,omitempty"`        // eta of its updates; default 0.2
@@ -120,6 +122,8 @@ func (o *FinetuneOptions) validate() error {
 		{"--optimizer", o.Optimizer, []string{"", "adam", "adamw", "sgd"}},
 		{"--schedule", o.Schedule, []string{"", "constant", "linear"}},
 		{"--clip", o.Clip, []string{"", string(ghost.Abadi), string(ghost.Automatic)}},
+		{"--clip-per", o.ClipPer, []string{"", string(ghost.PerLayer), string(ghost.PerParameter)}},
+		{"--clip-shares", o.ClipShares, []string{"", string(ghost.EqualShares), string(ghost.SizeShares)}},
 		{"--device", o.Device, []string{"", "cpu"}},
 	} {
 		if !slices.Contains(choice.allowed, choice.value) {
@@ -171,19 +175,26 @@ func (o *FinetuneOptions) validateNumbers() error {
 	return nil
 }
 
-// plan turns the options into the immutable plan of a run of that many records,
-// coordinates and padding lengths, with these noised evaluations.
-func (o *FinetuneOptions) plan(ctx context.Context, rows, dim int64, microbatch, buckets int, evaluation *dpadam.EvaluationSpec) (*dpadam.Plan, error) {
+// planFacts are what a plan takes from data and program.
+type planFacts struct {
+	rows, dim           int64 // units of privacy and trained coordinates
+	microbatch, buckets int   // records of a run, and padding lengths
+	groups              []ghost.Group
+	evaluation          *dpadam.EvaluationSpec
+}
+
+// plan turns the options into the immutable plan of a run.
+func (o *FinetuneOptions) plan(ctx context.Context, facts planFacts) (*dpadam.Plan, error) {
 	r := recipes[o.Task]
 	c := dpadam.Config{
 		Records: o.Records, RecordsDeclared: o.Records > 0, ExpectedBatch: o.ExpectedBatch, SampleRate: o.SampleRate,
 		Epochs: o.Epochs, Steps: o.Steps, Delta: o.Delta,
 		TargetEpsilon: o.TargetEpsilon, NoiseMultiplier: o.NoiseMultiplier, NoPrivacy: o.NoPrivacy,
-		Relation: dpadam.Relation(o.Relation), Accountant: o.Accountant, ClipNorm: o.ClipNorm, Dim: dim,
-		Microbatch: microbatch, Buckets: buckets, Seed: o.Seed, Evaluation: evaluation,
+		Relation: dpadam.Relation(o.Relation), Accountant: o.Accountant, ClipNorm: o.ClipNorm, Dim: facts.dim,
+		Microbatch: facts.microbatch, Buckets: facts.buckets, Seed: o.Seed, Evaluation: facts.evaluation,
 	}
 	if c.Records == 0 && (c.SampleRate == 0 || c.ExpectedBatch == 0) {
-		c.Records = rows
+		c.Records = facts.rows
 	}
 	if c.ExpectedBatch == 0 && c.SampleRate == 0 {
 		c.ExpectedBatch = min(r.batch, math.Ceil(float64(c.Records)/8))
@@ -196,7 +207,7 @@ func (o *FinetuneOptions) plan(ctx context.Context, rows, dim int64, microbatch,
 		c.ClipNorm = o.clipNorm()
 	}
 	o.planUnits(&c)
-	o.planClipping(&c)
+	o.planClipping(&c, facts.groups)
 	rate := o.LearningRate
 	if rate == 0 {
 		rate = r.rate

@@ -152,6 +152,8 @@ type ran struct {
 	finite []bool
 	loss   []float64
 	norm   []float64 // of each row's gradient; nil where the program computes none
+	groups []ghost.Group
+	group  [][]float64 // norms by group and row
 }
 
 // run runs a microbatch and leaves the (clipped) sum of the records' gradients in
@@ -197,7 +199,13 @@ func readRows(p *ghost.Program, out map[string]*ort.Tensor, real []bool) (r *ran
 		return nil, err
 	}
 	if p.Norm != "" {
-		r.norm, err = floats(out[p.Norm])
+		if r.norm, err = floats(out[p.Norm]); err != nil {
+			return nil, err
+		}
+	}
+	if p.GroupNorm != "" {
+		r.groups = p.Groups
+		r.group, err = columns(out[p.GroupNorm], len(p.Groups))
 	}
 	return r, err
 }
@@ -275,8 +283,10 @@ func (t *trainer) firstPass(ctx context.Context, m microbatch, feeds map[string]
 // fetches binds every sum to its place in the arena, so that no copy is made.
 func (t *trainer) fetches(p *ghost.Program) ([]ort.Fetch, error) {
 	out := []ort.Fetch{{Name: p.Loss}, {Name: p.Finite}}
-	if p.Norm != "" {
-		out = append(out, ort.Fetch{Name: p.Norm})
+	for _, name := range []string{p.Norm, p.GroupNorm} {
+		if name != "" {
+			out = append(out, ort.Fetch{Name: name})
+		}
 	}
 	for _, param := range p.Trained {
 		v, err := t.sums.Tensor(param.Name)
@@ -304,11 +314,22 @@ func (s *stepStats) add(r *ran, clip float64) {
 			}
 			s.NormMean += r.norm[i]
 			s.NormMax = max(s.NormMax, r.norm[i])
-			if r.norm[i] > clip {
+			if r.exceeds(i, clip) {
 				s.Clipped++
 			}
 		}
 	}
+}
+
+// exceeds reports whether a row's gradient, or with groups a part of it, is longer than
+// what it is clipped to.
+func (r *ran) exceeds(row int, clip float64) bool {
+	for k, g := range r.groups {
+		if r.group[k][row] > g.Share*clip {
+			return true
+		}
+	}
+	return len(r.groups) == 0 && r.norm[row] > clip
 }
 
 // finish turns sums into means.

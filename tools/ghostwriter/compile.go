@@ -18,7 +18,7 @@ type portReport struct {
 func (a *app) compileCommand() *cobra.Command {
 	var f modelFlags
 	var o runtime.CompileOptions
-	var out, clip string
+	var out, clip, per, shares string
 	c := &cobra.Command{
 		Use:   "compile MODEL --loss L -o STEP.onnx",
 		Short: "Write the differentially private step as a plain ONNX model",
@@ -37,18 +37,26 @@ func (a *app) compileCommand() *cobra.Command {
 			}
 			defer m.Close()
 			o.Clip, o.Trainable, o.Freeze = ghost.ClipRule(clip), f.trainable, f.freeze
+			o.ClipPer, o.ClipShares = ghost.Grouping(per), ghost.Sharing(shares)
 			p, err := m.Compile(out, o)
 			if err != nil {
 				return err
 			}
 			a.notes(p.Selection.Lines())
 			inputs, outputs := ports(p.Inputs), ports(p.Outputs)
-			return a.print(map[string]any{"inputs": inputs, "outputs": outputs}, func() {
+			report := map[string]any{"inputs": inputs, "outputs": outputs}
+			if len(p.Groups) > 0 {
+				report["groups"] = groupReports(p.Groups, o.ClipNorm)
+			}
+			return a.print(report, func() {
 				for _, in := range inputs {
 					a.printf("input   %-60s %-8s %v  %s\n", in.Name, in.DType, in.Shape, in.Meaning)
 				}
 				for _, o := range outputs {
 					a.printf("output  %-60s %-8s %v  %s\n", o.Name, o.DType, o.Shape, o.Meaning)
+				}
+				for _, g := range p.Groups {
+					a.printf("group   %-60s %d coordinates in %d parameters, clipped to %.6g of C\n", g.Name, g.Coordinates, len(g.Parameters), g.Share)
 				}
 			})
 		},
@@ -60,6 +68,7 @@ func (a *app) compileCommand() *cobra.Command {
 	fl.Float64Var(&o.ClipNorm, "clip-norm", 0.1, "C, the default of the input clip_norm")
 	fl.StringVar(&clip, "clip", "abadi", "abadi: min(1, C/norm); auto: C/(norm + gamma)")
 	fl.Float64Var(&o.ClipGamma, "clip-gamma", 0.01, "gamma of automatic clipping, the default of the input clip_gamma")
+	groupFlags(fl, &per, &shares)
 	fl.Int64Var(&o.Length, "length", 128, "sequence length to plan for; the step is right for every length")
 	fl.BoolVar(&o.PerParameter, "per-parameter", false, "also give each parameter's norms")
 	return c

@@ -11,13 +11,14 @@ type gradnormsReport struct {
 	Loss   numbers            `json:"loss"`
 	Norm   numbers            `json:"norm"`
 	Norms  map[string]numbers `json:"norms,omitempty"`
-	Factor numbers            `json:"factor"`
+	Factor numbers            `json:"factor,omitempty"` // without groups
+	Groups []groupReport      `json:"groups,omitempty"`
 }
 
 func (a *app) gradnormsCommand() *cobra.Command {
 	var f modelFlags
 	var o runtime.GradNormsOptions
-	var batch, sum, clip string
+	var batch, sum, clip, per, shares string
 	c := &cobra.Command{
 		Use:   "gradnorms MODEL --loss L --batch FILE",
 		Short: "Per-example losses and gradient norms on raw tensors",
@@ -37,6 +38,7 @@ func (a *app) gradnormsCommand() *cobra.Command {
 			}
 			defer m.Close()
 			o.Clip, o.Sum, o.Trainable, o.Freeze = ghost.ClipRule(clip), sum != "", f.trainable, f.freeze
+			o.ClipPer, o.ClipShares = ghost.Grouping(per), ghost.Sharing(shares)
 			r, err := m.GradNorms(cmd.Context(), b, o)
 			if err != nil {
 				return err
@@ -47,7 +49,7 @@ func (a *app) gradnormsCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.print(gradnormsReport{r.Loss, r.Norm, byName(r.Norms), r.Factor}, func() { a.gradnormsText(r) })
+			return a.print(gradnormsReport{r.Loss, r.Norm, byName(r.Norms), r.Factor, groupNorms(r.Groups)}, func() { a.gradnormsText(r) })
 		},
 	}
 	f.add(c)
@@ -58,6 +60,7 @@ func (a *app) gradnormsCommand() *cobra.Command {
 	fl.Float64Var(&o.ClipNorm, "clip-norm", 0.1, "C, the clipping norm")
 	fl.StringVar(&clip, "clip", "abadi", "abadi: min(1, C/norm); auto: C/(norm + gamma)")
 	fl.Float64Var(&o.ClipGamma, "clip-gamma", 0.01, "gamma of automatic clipping")
+	groupFlags(fl, &per, &shares)
 	fl.StringVar(&sum, "sum", "", "write the sum of factor times gradient, by parameter, to this .safetensors file")
 	fl.BoolVar(&o.PerParameter, "per-parameter", false, "also give each parameter's norms")
 	fl.BoolVar(&o.TwoPass, "two-pass", false, "compute the sum in a second pass instead of by book-keeping")
@@ -76,6 +79,10 @@ func byName(m map[string][]float64) map[string]numbers {
 }
 
 func (a *app) gradnormsText(r *runtime.GradNorms) {
+	if len(r.Groups) > 0 {
+		a.groupsText(r)
+		return
+	}
 	a.printf("%6s %14s %14s %14s\n", "record", "loss", "norm", "factor")
 	for i := range r.Loss {
 		a.printf("%6d %14.7g %14.7g %14.7g\n", i, r.Loss[i], r.Norm[i], r.Factor[i])

@@ -144,6 +144,7 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.Float64Var(&o.ClipNorm, "clip-norm", 0, "C, the clipping norm (default 0.1)")
 	fl.StringVar(&o.Clip, "clip", "", "abadi: min(1, C/norm); auto: C/(norm + gamma) (default abadi)")
 	fl.Float64Var(&o.ClipGamma, "clip-gamma", 0, "gamma of automatic clipping (default 0.01)")
+	groupFlags(fl, &o.ClipPer, &o.ClipShares)
 	fl.Float64Var(&o.ClipQuantile, "clip-quantile", 0, "let the clipping norm, --clip-norm at first, follow this quantile of the gradients' norms under noise")
 	fl.Float64Var(&o.ClipRate, "clip-rate", 0, "of --clip-quantile: how fast the clipping norm follows (default 0.2)")
 	fl.Float64Var(&o.ClipCountNoise, "clip-count-noise", 0, "of --clip-quantile: standard deviation of the noise on the count of records within the norm\n(default the expected batch over 20, at least twice the noise multiplier)")
