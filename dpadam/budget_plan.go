@@ -67,22 +67,30 @@ func (s *Spec) calibrateShare(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	sigma, err := smallestNoise(func(sigma float64) (bool, error) {
+	sigma, err := leastNoise(b.Share, func(sigma float64) (float64, error) {
 		if err := ctx.Err(); err != nil {
-			return false, err
+			return 0, err
 		}
 		events := []BudgetEvent{{s.SampleRate, sigma, s.Steps}}
 		if s.Evaluation != nil {
 			events = append(events, BudgetEvent{1, s.Evaluation.NoiseMultiplier, evaluations})
 		}
-		share, err := pricer.share(events)
-		return share <= b.Share, err
+		return pricer.share(events)
 	})
 	if err == nil && sigma == 0 {
 		err = invalid("share of the budget", b.Share, fmt.Sprintf("no noise multiplier up to %g keeps to it in %d steps%s; take a larger share or fewer steps",
 			maxNoiseMultiplier, s.Steps, alsoReleased(s.beside(evaluations))))
 	}
 	return sigma, err
+}
+
+// leastNoise is the smallest noise multiplier, rounded up to seven digits, at which bound is at
+// most target; 0 if none is.
+func leastNoise(target float64, bound func(sigma float64) (float64, error)) (float64, error) {
+	return smallestNoise(func(sigma float64) (bool, error) {
+		x, err := bound(sigma)
+		return x <= target, err
+	})
 }
 
 // upperOf is the accountant's bound, +Inf where it has none that is finite.

@@ -155,24 +155,35 @@ func (st *BudgetStatement) Text() string {
 }
 
 func (st *BudgetStatement) table(line func(string, ...any)) {
-	row := func(name, format string, args ...any) { line("%-16s"+format, append([]any{name + ":"}, args...)...) }
-	row("Budget", "%s", st.Budget)
-	switch st.Mode {
-	case BudgetFixed:
-		row("Mode", "%s, accountant %s", st.Mode, st.Accountant)
-		row("Taken", "epsilon = %s of %g", upward(*st.Spent), st.Epsilon)
-	default:
-		row("Mode", "%s, order %g", st.Mode, st.Order)
-		row("Taken", "%s, left %s", percent(st.Reserved), percentLeft(st.Reserved))
+	line("%-16s%s", "Budget:", st.Budget)
+	if st.Mode == BudgetFixed {
+		line("%-16s%s, accountant %s", "Mode:", st.Mode, st.Accountant)
+	} else {
+		line("%-16s%s, order %g", "Mode:", st.Mode, st.Order)
 	}
-	row("Runs", "%d", len(st.Runs))
+	for _, l := range st.Lines() {
+		line("%s", l)
+	}
+}
+
+// Lines say what is taken and by which run, a line each.
+func (st *BudgetStatement) Lines() []string {
+	var out []string
+	line := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if st.Spent != nil {
+		line("%-16sepsilon = %s of %g", "Taken:", upward(*st.Spent), st.Epsilon)
+	} else {
+		line("%-16s%s, left %s", "Taken:", percent(st.Reserved), percentLeft(st.Reserved))
+	}
+	line("%-16s%d", "Runs:", len(st.Runs))
 	for _, r := range st.Runs {
 		state := "reserved in full"
 		if r.Settled {
 			state = "settled by its ledger"
 		}
-		line("  %.12s %-20s %8s  %d steps, %d evaluations, %s", r.Run, r.Name, percent(r.Share), r.Steps, r.Evaluations, state)
+		line("  %-12.12s %-20s %8s  %d steps, %d evaluations, %s", r.Run, r.Name, percent(r.Share), r.Steps, r.Evaluations, state)
 	}
+	return out
 }
 
 // percentLeft prints what is left, rounded down.

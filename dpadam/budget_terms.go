@@ -220,21 +220,20 @@ func ChooseBudgetOrder(ctx context.Context, t BudgetTerms, q float64, steps int6
 		at := t
 		at.Order = alpha
 		limit := at.limit()
-		fits := func(sigma float64) (bool, error) {
-			return float64(steps)*logMoment(rdpKey{q, sigma, t.Relation}, alpha) <= limit, ctx.Err()
+		sum := func(sigma float64) (float64, error) {
+			return float64(steps) * logMoment(rdpKey{q, sigma, t.Relation}, alpha), ctx.Err()
 		}
 		if limit <= 0 {
 			continue
 		}
 		if !math.IsInf(least, 1) { // cheaper than a bisection
-			if ok, err := fits(least * 0.999); err != nil || !ok {
-				if err != nil {
-					return 0, err
-				}
+			if s, err := sum(least * 0.999); err != nil {
+				return 0, err
+			} else if s > limit {
 				continue
 			}
 		}
-		sigma, err := smallestNoise(fits)
+		sigma, err := leastNoise(limit, sum)
 		if err != nil {
 			return 0, err
 		}

@@ -720,8 +720,8 @@ func TestChooseBudgetOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := smallestNoise(func(s float64) (bool, error) {
-			return 10000*logMoment(rdpKey{0.001, s, AddRemove}, order) <= at.limit(), nil
+		s, err := leastNoise(at.limit(), func(s float64) (float64, error) {
+			return 10000 * logMoment(rdpKey{0.001, s, AddRemove}, order), nil
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -27,6 +27,7 @@ const (
 	crashChild   = "GHOSTWRITER_TEST_CRASH" // "OUT resume POINT COUNT [variant]": the child's orders
 	withAverage  = "average"                // as variant: with an average of the weights and a clipping norm that adapts
 	withEvaluate = "evaluate"               // as variant: with noised evaluations, the best of them kept
+	withBudget   = "budget"                 // as variant: drawing on the budget that lies in the folder
 	fileLimit    = "file-limit"             // as POINT: no file may grow beyond COUNT bytes
 )
 
@@ -54,6 +55,8 @@ func TestCrashChild(t *testing.T) {
 	case withEvaluate:
 		o = evaluatedOptions(orders[0])
 		o.Keep = KeepBest
+	case withBudget:
+		o.Budget = filepath.Join(orders[0], "budget")
 	case withAverage:
 		o.EMA, o.ClipQuantile = 0.9, 0.5
 	}

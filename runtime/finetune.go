@@ -297,21 +297,8 @@ func undecayed(params []ghost.Parameter, arena *ort.Arena) []dpadam.Range {
 // begin creates the output directory and the ledger, or opens them again.
 func (f *finetune) begin(ctx context.Context) (err error) {
 	o := f.options
-	if err := f.out.create(); err != nil {
+	if err := f.reserved(ctx, func() error { return f.start(ctx) }); err != nil {
 		return err
-	}
-	ledgerOptions := dpadam.LedgerOptions{Hook: o.Hook.At}
-	if o.Resume {
-		if err := f.resume(ctx, ledgerOptions); err != nil {
-			return err
-		}
-	} else {
-		if err := f.out.writeConfig(o); err != nil {
-			return err
-		}
-		if f.ledger, err = dpadam.CreateLedger(ctx, f.out.ledger(), f.plan, ledgerOptions); err != nil {
-			return err
-		}
 	}
 	// Only now: the ledger's lock says that no other process writes here.
 	if err := f.out.clean(); err != nil {
@@ -327,6 +314,23 @@ func (f *finetune) begin(ctx context.Context) (err error) {
 	if o.Debug {
 		f.debug, err = newDebugLog(f.out.path, f.plan.Stamp())
 	}
+	return err
+}
+
+// start creates the output directory with a ledger, or opens that of an earlier run.
+func (f *finetune) start(ctx context.Context) (err error) {
+	o := f.options
+	if err := f.out.create(); err != nil {
+		return err
+	}
+	ledgerOptions := dpadam.LedgerOptions{Hook: o.Hook.At}
+	if o.Resume {
+		return f.resume(ctx, ledgerOptions)
+	}
+	if err := f.out.writeConfig(o); err != nil {
+		return err
+	}
+	f.ledger, err = dpadam.CreateLedger(ctx, f.out.ledger(), f.plan, ledgerOptions)
 	return err
 }
 
@@ -528,6 +532,7 @@ func (f *finetune) finish(ctx context.Context) (*FinetuneResult, error) {
 	if err := f.writeStatement(); err != nil {
 		return nil, err
 	}
+	f.settleBudget(ctx)
 	return result, f.samples(ctx)
 }
 

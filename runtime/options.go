@@ -70,6 +70,9 @@ type FinetuneOptions struct {
 	Threads    int    `yaml:"threads,omitempty"`
 	Library    string `yaml:"ort-lib,omitempty"`
 
+	Budget      string  `yaml:"budget,omitempty"`       // file of a budget that several runs draw on
+	BudgetShare float64 `yaml:"budget-share,omitempty"` // the part of it that this run may take, instead of TargetEpsilon or NoiseMultiplier
+
 	DPEvaluate      int64   `yaml:"dp-evaluate,omitempty"`      // noised evaluations of Valid, private data that the run pays for
 	Evaluation      string  `yaml:"evaluation,omitempty"`       // accuracy, loss; default by the task
 	EvaluationNoise float64 `yaml:"evaluation-noise,omitempty"` // standard deviation of the noise over one record's largest contribution; default 10
@@ -130,7 +133,7 @@ func (o *FinetuneOptions) validate() error {
 			return usage("%s %q: there are %s", choice.flag, choice.value, strings.Join(choice.allowed[1:], ", "))
 		}
 	}
-	for _, check := range []func() error{o.validateUnits, o.validateEvaluation, o.validateNumbers, o.validateClipping} {
+	for _, check := range []func() error{o.validateUnits, o.validateBudget, o.validateEvaluation, o.validateNumbers, o.validateClipping} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -140,13 +143,13 @@ func (o *FinetuneOptions) validate() error {
 
 func (o *FinetuneOptions) validateNumbers() error {
 	given := 0
-	for _, is := range []bool{o.TargetEpsilon != 0, o.NoiseMultiplier != 0, o.NoPrivacy} {
+	for _, is := range []bool{o.TargetEpsilon != 0, o.NoiseMultiplier != 0, o.NoPrivacy, o.BudgetShare != 0} {
 		if is {
 			given++
 		}
 	}
 	if given != 1 {
-		return usage("give exactly one of --target-epsilon, --noise-multiplier and --no-privacy")
+		return usage("give exactly one of --target-epsilon, --noise-multiplier, --no-privacy and (with --budget) --budget-share")
 	}
 	for flag, v := range map[string]float64{
 		"--target-epsilon": o.TargetEpsilon, "--noise-multiplier": o.NoiseMultiplier, "--delta": o.Delta,
@@ -157,7 +160,7 @@ func (o *FinetuneOptions) validateNumbers() error {
 		"--microbatch": float64(o.Microbatch), "--records-per-unit": float64(o.RecordsPerUnit), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
 		"--checkpoint-every": float64(o.CheckpointEvery), "--threads": float64(o.Threads),
 		"--dp-evaluate": float64(o.DPEvaluate), "--evaluation-noise": o.EvaluationNoise, "--evaluation-clip": o.EvaluationClip,
-		"--valid-records": float64(o.ValidRecords),
+		"--valid-records": float64(o.ValidRecords), "--budget-share": o.BudgetShare,
 	} {
 		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
 			return usage("%s %g must be positive and finite", flag, v)
@@ -205,6 +208,9 @@ func (o *FinetuneOptions) plan(ctx context.Context, facts planFacts) (*dpadam.Pl
 	if !o.NoPrivacy {
 		c.Rho = rho
 		c.ClipNorm = o.clipNorm()
+	}
+	if err := o.planBudget(&c); err != nil {
+		return nil, err
 	}
 	o.planUnits(&c)
 	o.planClipping(&c, facts.groups)

@@ -97,7 +97,7 @@ func (d outputDir) writeConfig(o *FinetuneOptions) error {
 
 func marshalOptions(o *FinetuneOptions, stamp string) ([]byte, error) {
 	c := *o
-	for _, p := range []*string{&c.Model, &c.Train, &c.Valid, &c.Out, &c.Tokenizer, &c.SamplePrompts, &c.Library} {
+	for _, p := range []*string{&c.Model, &c.Train, &c.Valid, &c.Out, &c.Tokenizer, &c.SamplePrompts, &c.Library, &c.Budget} {
 		if *p == "" {
 			continue
 		}

@@ -125,6 +125,8 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.Float64Var(&o.TargetEpsilon, "target-epsilon", 0, "epsilon to keep to; the noise is calibrated for it")
 	fl.Float64Var(&o.NoiseMultiplier, "noise-multiplier", 0, "standard deviation of the noise over the clipping norm, instead of --target-epsilon")
 	fl.BoolVar(&o.NoPrivacy, "no-privacy", false, "ordinary training, without any guarantee: NOT PRIVATE")
+	fl.StringVar(&o.Budget, "budget", "", "a budget file that several runs draw on (ghostwriter budget create); the whole plan is reserved before the first step")
+	fl.Float64Var(&o.BudgetShare, "budget-share", 0, "the part of --budget that this run may take, up to 1; the noise is calibrated for it, instead of --target-epsilon or --noise-multiplier")
 	fl.Float64Var(&o.Delta, "delta", 0, "delta (default 1/(2N))")
 	fl.Int64Var(&o.Records, "records", 0, "N, the public number of records (default: the rows of the file)")
 	fl.Float64Var(&o.SampleRate, "sample-rate", 0, "q, the probability of a record to be in a batch")
