@@ -201,6 +201,8 @@ func (a *Accumulator) AddCounted(sum []float32, records, within int) error {
 	switch {
 	case a.plan.spec.adaptive() == nil:
 		a.err = fmt.Errorf("%w: the plan's clipping norm is fixed, nothing is counted", ErrMisuse)
+	case a.plan.spec.RecordsPerUnit > 0:
+		a.err = fmt.Errorf("%w: the plan's units are added one at a time (AddUnitCounted)", ErrMisuse)
 	case within < 0 || within > records:
 		a.err = fmt.Errorf("%w: the records within the clipping norm must be among the %d of the microbatch", ErrMisuse, records)
 	default:
@@ -209,6 +211,36 @@ func (a *Accumulator) AddCounted(sum []float32, records, within int) error {
 		}
 	}
 	return a.err
+}
+
+// AddUnitCounted is AddUnit under an adaptive plan: within says whether the norm of the unit's
+// gradient is at most the clipping norm. A unit without a gradient is within, one whose gradient is
+// not finite is not.
+func (a *Accumulator) AddUnitCounted(sum []float32, factor float64, within bool) error {
+	if a.err != nil {
+		return a.err
+	}
+	if a.plan.spec.adaptive() == nil {
+		a.err = fmt.Errorf("%w: the plan's clipping norm is fixed, nothing is counted", ErrMisuse)
+		return a.err
+	}
+	if a.err = a.addUnit(sum, factor); a.err != nil {
+		return a.err
+	}
+	if within {
+		a.doubled++
+	} else {
+		a.doubled--
+	}
+	return nil
+}
+
+// AddUnitCounted is AddUnit under adaptive clipping (Accumulator.AddUnitCounted).
+func (st *Step) AddUnitCounted(sum []float32, factor float64, within bool) error {
+	if st.stepper.current != st {
+		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	}
+	return st.stepper.acc.AddUnitCounted(sum, factor, within)
 }
 
 // adapt releases the count and moves the clipping norm. It uses the charge's key, in a stream of

@@ -442,3 +442,71 @@ func TestAdaptiveResumes(t *testing.T) {
 		t.Errorf("another clipping norm than the plan's: %v", err)
 	}
 }
+
+// Units that are added alone: one more moves the released pair by at most 1/sigma, at any C_t, and
+// the others' part not at all.
+func TestSensitivityOfAdaptiveUnits(t *testing.T) {
+	worst := 0.0
+	rapid.Check(t, func(t *rapid.T) {
+		const d = 12
+		c := Config{Records: 40, SampleRate: 1, Steps: 1, NoiseMultiplier: 0.7, ClipNorm: 0.3, Dim: d, RecordsPerUnit: 5,
+			Delta: 1e-3, Optimizer: Adam(1), Clipping: Clipping{Adaptive: &Adaptive{Quantile: 0.5, CountNoise: 0.8}}}
+		p, err := NewPlan(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := p.spec.adaptive()
+		now := min(max(math.Exp(rapid.Float64Range(math.Log(a.MinNorm), math.Log(a.MaxNorm)).Draw(t, "log C_t")), a.MinNorm), a.MaxNorm)
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		acc := NewAccumulator(p)
+		if err := acc.SetClipNorm(now); err != nil {
+			t.Fatal(err)
+		}
+		add := func() {
+			sum, square := make([]float32, d), 0.0
+			scale := now * math.Exp(3*rng.NormFloat64())
+			for i := range sum {
+				sum[i] = float32(scale * rng.NormFloat64())
+				square += float64(sum[i]) * float64(sum[i])
+			}
+			norm, to := math.Sqrt(square), p.spec.clipTo(now)
+			factor := min(1, to/norm)
+			if rng.IntN(8) == 0 { // not finite
+				factor, norm = 0, math.NaN()
+			}
+			if err := acc.AddUnitCounted(sum, factor, norm <= to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range rng.IntN(20) {
+			add()
+		}
+		k, m := slices.Clone(acc.k), a.countSteps(acc.doubled)
+		add()
+		x := moved(p, acc.k, k, a.countSteps(acc.doubled), m)
+		if worst = max(worst, x*0.7); x > 1/0.7 {
+			t.Fatalf("moved by %v standard deviations, 1/sigma is %v", x, 1/0.7)
+		}
+	})
+	if worst < 0.99 {
+		t.Errorf("the largest move was %g of 1/sigma: the test did not come near the bound", worst)
+	}
+}
+
+func TestAdaptiveUnitMisuse(t *testing.T) {
+	units := func(c *Config) { c.RecordsPerUnit, c.Microbatch = 3, 1 }
+	sum := make([]float32, 32)
+	for name, c := range map[string]struct {
+		plan *Plan
+		add  func(a *Accumulator) error
+	}{
+		"a unit without its bit":   {adaptivePlan(t, 0.5, units), func(a *Accumulator) error { return a.AddUnit(sum, 1) }},
+		"a microbatch of units":    {adaptivePlan(t, 0.5, units), func(a *Accumulator) error { return a.AddCounted(sum, 3, 1) }},
+		"a unit among records":     {adaptivePlan(t, 0.5, nil), func(a *Accumulator) error { return a.AddUnitCounted(sum, 1, true) }},
+		"a bit under a fixed norm": {adaptivePlan(t, 0.5, func(c *Config) { units(c); c.Clipping = Clipping{} }), func(a *Accumulator) error { return a.AddUnitCounted(sum, 1, true) }},
+	} {
+		if err := c.add(NewAccumulator(c.plan)); !errors.Is(err, ErrMisuse) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

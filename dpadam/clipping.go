@@ -115,8 +115,8 @@ func (s *Spec) validateClipping() error {
 	if err := s.validateGroups(); err != nil {
 		return err
 	}
-	if s.RecordsPerUnit > 0 && (c.Per != "" || c.Adaptive != nil) {
-		return invalid("records per unit", s.RecordsPerUnit, "a unit of several records is clipped as a whole, by one norm and to a fixed clipping norm")
+	if s.RecordsPerUnit > 0 && c.Per != "" {
+		return invalid("records per unit", s.RecordsPerUnit, "a unit of several records is clipped as a whole, by one norm")
 	}
 	if c.Adaptive == nil {
 		return nil

@@ -171,7 +171,6 @@ func TestClippingRefuses(t *testing.T) {
 			c.Clipping = Clipping{Rule: ClipAutomatic, Gamma: 1}
 		}},
 		{"clipping quantile", func(c *Config) { ways["layers"](c); adaptive(Adaptive{})(c) }},
-		{"records per unit", func(c *Config) { c.Microbatch, c.RecordsPerUnit = 1, 3; adaptive(Adaptive{})(c) }},
 		{"records per unit", func(c *Config) { c.Microbatch, c.RecordsPerUnit = 1, 3; ways["layers"](c) }},
 		{"average decay", func(c *Config) { c.AverageDecay = 1.5 }},
 		{"average decay", func(c *Config) { c.AverageDecay = nan }},

@@ -111,7 +111,8 @@
 // all records (kappa*C_t <= C_1 (1+2^-53)), and each product once, which moves a data set's K by at
 // most 2^-53 kappa sum_m |S_m|/gamma <= 2^-53 (1+2^-8) N C_1/gamma. For two data sets together both
 // stay below 2^-51 N C_1/gamma, which Delta_K includes under adaptive clipping. kappa C_t <= C_1
-// also bounds |K_j| as before. C_t stays within public bounds, 2^20 either way of C_1.
+// also bounds |K_j| as before. Of units that are added alone only the unit's own term is scaled
+// differently, and its bit alone is new, in exact arithmetic and in single precision. C_t stays within public bounds, 2^20 either way of C_1.
 //
 // The single precision of the sums themselves is outside the proof: S_m is computed by
 // the model's runtime in float32. The relative error rho is measured, the trainer clips

@@ -103,7 +103,7 @@ func (st *Statement) assumptions() []string {
 		st.dependence(),
 		"AES-256 in counter mode is indistinguishable from random, and nobody outside saw the memory, the random numbers or the timing of single steps of the machine that trained.",
 	}
-	if st.adaptive() != nil {
+	if st.adaptive() != nil && st.RecordsPerUnit == 0 { // units are computed alone
 		a = append(a, "Whether a record's gradient is longer than the clipping norm is decided in float32, and does not depend on the records that "+
 			"its gradient was computed together with. Only a norm that lies within rounding of the clipping norm could.")
 	}

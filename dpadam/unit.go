@@ -74,7 +74,11 @@ func (st *Step) AddUnit(sum []float32, factor float64) error {
 // gradient is not finite. It is an error, after which the step can't be released, if the product is not finite or longer
 // than C (ErrSensitivity), or if the plan's units are records (ErrMisuse).
 func (a *Accumulator) AddUnit(sum []float32, factor float64) error {
-	if a.err == nil {
+	switch {
+	case a.err != nil:
+	case a.plan.Adapts():
+		a.err = fmt.Errorf("%w: under adaptive clipping a unit is added with its bit (AddUnitCounted)", ErrMisuse)
+	default:
 		a.err = a.addUnit(sum, factor)
 	}
 	return a.err

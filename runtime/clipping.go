@@ -1,6 +1,9 @@
 package runtime
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 )
@@ -20,7 +23,6 @@ func (o *FinetuneOptions) validateClipping() error {
 		{o.ClipCountNoise > 0 && o.ClipQuantile == 0, "--clip-count-noise %v belongs to --clip-quantile, which lets the clipping norm adapt", o.ClipCountNoise},
 		{o.ClipQuantile >= 1, "--clip-quantile %v must be below 1", o.ClipQuantile},
 		{o.ClipQuantile > 0 && o.NoPrivacy, "--clip-quantile %v is followed under noise; with --no-privacy give a fixed --clip-norm", o.ClipQuantile},
-		{o.ClipQuantile > 0 && o.UnitColumn != "", "--clip-quantile %v counts records; with --unit-column give a fixed --clip-norm", o.ClipQuantile},
 		{o.Clip == string(ghost.Automatic) && !o.clips(), "--clip %v: without privacy nothing is clipped unless --clip-norm is given", o.Clip},
 		{o.ClipPer != "" && o.ClipQuantile > 0, "--clip-per %v can't be combined with --clip-quantile, which adapts one norm over all parameters", o.ClipPer},
 		{o.ClipPer != "" && o.TwoPass, "--clip-per %v needs one pass: the second of --two-pass weighs each record's whole gradient", o.ClipPer},
@@ -52,6 +54,21 @@ func (o *FinetuneOptions) planClipping(c *dpadam.Config, groups []ghost.Group) {
 	if o.ClipQuantile > 0 {
 		c.Clipping.Adaptive = &dpadam.Adaptive{Quantile: o.ClipQuantile, Rate: o.ClipRate, CountNoise: o.ClipCountNoise}
 	}
+}
+
+// describeClipping says how a plan clips and averages; nothing of the plain way.
+func describeClipping(s dpadam.Spec) string {
+	var parts []string
+	if s.Clipping != nil {
+		parts = append(parts, "clipping "+s.Clipping.String())
+		if a := s.Clipping.Adaptive; a != nil {
+			parts = append(parts, fmt.Sprintf("C = %g follows the quantile %g at rate %g, count noise %.4g", s.ClipNorm, a.Quantile, a.Rate, a.CountNoise))
+		}
+	}
+	if s.AverageDecay > 0 {
+		parts = append(parts, fmt.Sprintf("the average of the weights is written, decay %g", s.AverageDecay))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // clipTo is the norm to clip to in the present step; it follows C where the plan adapts it.

@@ -23,7 +23,6 @@ func TestClippingOptions(t *testing.T) {
 		"--clip-quantile 1 ":                  func(o *FinetuneOptions) { o.ClipQuantile = 1 },
 		"--clip-quantile -1":                  func(o *FinetuneOptions) { o.ClipQuantile = -1 },
 		"--clip-quantile 0.5 ":                func(o *FinetuneOptions) { o.ClipQuantile, o.TargetEpsilon, o.NoPrivacy = 0.5, 0, true },
-		"--clip-quantile 0.6 ":                func(o *FinetuneOptions) { o.ClipQuantile, o.UnitColumn = 0.6, "user" },
 		"--clip auto":                         func(o *FinetuneOptions) { o.Clip, o.TargetEpsilon, o.NoPrivacy = "auto", 0, true },
 		"--clip-per \"head\"":                 func(o *FinetuneOptions) { o.ClipPer = "head" },
 		"--clip-per layer can't":              func(o *FinetuneOptions) { o.ClipPer, o.ClipQuantile = "layer", 0.5 },
@@ -349,4 +348,76 @@ func prepareNames(t *testing.T, o FinetuneOptions) (names []string) {
 		names = append(names, param.Name)
 	}
 	return names
+}
+
+// The count's way from the graph to C: of two seeded runs, which draw the same sample and the same
+// noise, one has every gradient within C and the other none. Their log C then differ by eta*n/B after
+// the first step, n being the sampled records, or users.
+func TestAdaptiveClippingFollowsTheCount(t *testing.T) {
+	for what, options := range map[string]func() FinetuneOptions{
+		"records":    func() FinetuneOptions { return crashOptions(crashDir(t)) },
+		"two passes": func() FinetuneOptions { o := crashOptions(crashDir(t)); o.TwoPass = true; return o },
+		"users":      func() FinetuneOptions { o := unitOptions(t, fewUsers()); o.ExpectedBatch = 4; return o },
+	} {
+		t.Run(what, func(t *testing.T) {
+			seed := uint64(11)
+			var moved [2]float64
+			var sampled [2]int
+			for i, c := range []float64{1e-5, 1e5} {
+				o := options()
+				o.Seed, o.ClipQuantile, o.ClipRate, o.ClipNorm, o.Steps, o.Debug = &seed, 0.5, 0.3, c, 2, true
+				if _, err := Finetune(t.Context(), o); err != nil {
+					t.Fatal(err)
+				}
+				metrics := readMetricLines(t, o.Out)
+				moved[i] = math.Log(metrics[1].ClipNorm / metrics[0].ClipNorm)
+				data, err := os.ReadFile(filepath.Join(o.Out, "debug", "steps.jsonl"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var first struct{ Records int }
+				if err := json.NewDecoder(bytes.NewReader(data)).Decode(&first); err != nil {
+					t.Fatal(err)
+				}
+				sampled[i] = first.Records
+				if i == 1 {
+					if want := 0.3 * float64(first.Records) / o.ExpectedBatch; sampled[0] != sampled[1] || first.Records == 0 || math.Abs(moved[0]-moved[1]-want) > 1e-9 {
+						t.Errorf("of %v records log C moved by %v, want a difference of %g", sampled, moved, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The average and the noised evaluation together: what is kept as best, and written, is the average.
+func TestBestOfAveragedWeights(t *testing.T) {
+	o := evaluatedOptions(crashDir(t))
+	o.Keep, o.EMA, o.LearningRate = KeepBest, 0.9, 0.01
+	r, err := Finetune(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := outputDir{path: o.Out}.bestModels()
+	if err != nil || len(kept) == 0 {
+		t.Fatal(err)
+	}
+	written := weightsOf(t, filepath.Join(o.Out, "model.onnx"))
+	names := map[string][]float32{}
+	for _, p := range prepareNames(t, o) {
+		names[p] = written[p]
+	}
+	last := readVectors(t, o.Out, "checkpoint-8", weightsFile, names)
+	differ := false
+	for name, v := range readVectors(t, "", kept[len(kept)-1].path, weightsFile, names) {
+		for i, x := range v {
+			if written[name][i] != x {
+				t.Fatalf("%s[%d] is written as %g, the best is %g", name, i, written[name][i], x)
+			}
+			differ = differ || x != last[name][i]
+		}
+	}
+	if r.Steps == crashSteps && !differ {
+		t.Error("the best weights are the last, not their average")
+	}
 }

@@ -458,7 +458,7 @@ func (f *finetune) announce() {
 	if !s.RecordsDeclared && f.plan.Noisy() {
 		b.RecordsArePublic = fmt.Sprintf("N = %d, the number of %s read, is treated as public; declare it with --records if it must not be", s.Records, f.data.noun())
 	}
-	b.Selected = f.program.Selection.Lines()
+	b.Selected, b.Clipping = f.program.Selection.Lines(), describeClipping(s)
 	for _, p := range f.program.Unreached {
 		b.Unreached = append(b.Unreached, p.Name)
 	}

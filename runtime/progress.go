@@ -23,6 +23,7 @@ type Begin struct {
 	TargetEpsilon      float64
 	Coordinates        int64
 	Microbatch         int
+	Clipping           string // how gradients are clipped and weights averaged, where it is not the plain way
 	Stamp              string // "NOT PRIVATE: …", or empty
 	RecordsArePublic   string // a line that says N is treated as public, or empty
 	Unreached, Trained []string

@@ -121,11 +121,17 @@ func (t *trainer) addUnits(ctx context.Context, s *dpadam.Step, stats *stepStats
 		if err != nil {
 			return err
 		}
-		factor := 0.0
+		factor, within := 0.0, true // of a unit without a record to train on
 		if len(chosen) > 0 {
-			factor = t.unitFactor(math.Sqrt(squares(sum)), stats)
+			norm := math.Sqrt(squares(sum))
+			factor, within = t.unitFactor(norm, stats), norm <= t.clipTo() // false where it is not a number
 		}
-		if err := s.AddUnit(sum, factor); err != nil {
+		if t.plan.Adapts() {
+			err = s.AddUnitCounted(sum, factor, within)
+		} else {
+			err = s.AddUnit(sum, factor)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,9 @@ func (p *trainProgress) Begin(b runtime.Begin) {
 	if b.NoiseMultiplier > 0 {
 		p.line("noise multiplier %.6g, sampling rate %.6g, delta %.3g", b.NoiseMultiplier, b.SampleRate, b.Delta)
 	}
+	if b.Clipping != "" {
+		p.line("%s", b.Clipping)
+	}
 	if b.RecordsArePublic != "" {
 		p.line("%s", b.RecordsArePublic)
 	}
