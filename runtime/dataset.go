@@ -177,12 +177,17 @@ func (r *reader) newFormatter() error {
 
 // read reads a data file. Its length is the number of rows: an example that is
 // too long keeps its place and contributes zero. unitColumn, if it is not empty,
-// groups the records.
-func (r *reader) read(ctx context.Context, path, unitColumn string) (*dataset, error) {
+// groups the records. more follow the file's, as if it held them.
+func (r *reader) read(ctx context.Context, path, unitColumn string, more ...tokenize.Record) (*dataset, error) {
 	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{Task: r.recipe.task, Classes: r.classes, UnitColumn: unitColumn})
 	if err != nil {
 		return nil, dataError(path, err)
 	}
+	return r.dataset(ctx, path, append(records, more...), unitColumn)
+}
+
+// dataset formats records; path names them in errors.
+func (r *reader) dataset(ctx context.Context, path string, records []tokenize.Record, unitColumn string) (_ *dataset, err error) {
 	d := &dataset{loss: r.loss(), padID: r.tokenizer.PadID(), startID: int32(r.config.DecoderStart)}
 	if d.examples, err = tokenize.FormatAll(ctx, r.formatter, records, r.options.Threads); err != nil {
 		return nil, dataError(path, err)

@@ -138,7 +138,7 @@ func (f *finetune) read(ctx context.Context) (err error) {
 	if f.reader, err = newReader(f.model, f.options); err != nil {
 		return err
 	}
-	if f.data, err = f.reader.read(ctx, f.options.Train, f.options.UnitColumn); err != nil {
+	if f.data, err = f.reader.read(ctx, f.options.Train, f.options.UnitColumn, f.options.canaries...); err != nil {
 		return err
 	}
 	if f.options.Valid != "" {
@@ -212,12 +212,15 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	f.plan, err = f.options.plan(ctx, planFacts{int64(f.data.size()), dim, t.size, len(f.data.buckets.Edges()), f.program.Groups, evaluation})
+	f.plan, err = f.options.plan(ctx, planFacts{int64(f.data.size()), dim, t.size, len(f.data.buckets.Edges()) + f.options.planted.buckets(), f.program.Groups, evaluation})
 	if err != nil {
 		return err
 	}
 	if n := f.plan.Spec().Records; int64(f.data.size()) > n {
 		return usage("%s has %d %s, more than --records %d: the noise is proven for at most N", f.options.Train, f.data.size(), f.data.noun(), n)
+	}
+	if err := f.options.planted.begin(f.plan, f.data.size()); err != nil {
+		return err
 	}
 	t.plan, f.out.stamp = f.plan, f.plan.Stamp()
 	if t.optimizer, err = dpadam.NewOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained)); err != nil {
@@ -305,7 +308,7 @@ func (f *finetune) begin(ctx context.Context) (err error) {
 		return err
 	}
 	f.total = min(f.plan.Steps(), f.taken+f.ledger.StepsAffordable())
-	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, f.data.size(), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At, ClipNorm: f.clipNorm}); err != nil {
+	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, f.data.size()+f.options.planted.records(), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At, ClipNorm: f.clipNorm}); err != nil {
 		return err
 	}
 	if err := f.beginEvaluations(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
+	"github.com/ghostwriter-dp/ghostwriter/tokenize"
 )
 
 // FinetuneOptions say what to train, on what, and under which guarantee. The
@@ -94,6 +95,9 @@ type FinetuneOptions struct {
 	Progress Progress `yaml:"-"`
 	// Hook is called at named fault points; tests kill the process there.
 	Hook durable.Hook `yaml:"-"`
+
+	canaries []tokenize.Record // of an audit: records after those of Train
+	planted  *plantedGradients // of an audit: gradients beside those of the records
 }
 
 // rho is the allowance for the single precision of norms and sums: ‖S₃₂ − S₆₄‖

@@ -71,9 +71,13 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	if err := add(ctx, s, &stats); err != nil {
 		return stats, err
 	}
+	if err := t.options.planted.plant(s, t.sums.Data()); err != nil {
+		return stats, err
+	}
 	if err := s.Release(ctx, t.sums.Data()); err != nil {
 		return stats, err
 	}
+	t.options.planted.observe(t.sums.Data())
 	t.options.Hook.At(dpadam.PointUpdateBefore)
 	if err := t.optimizer.Update(t.weights.Trained.Data(), t.sums.Data(), t.plan.LearningRate(n, total)); err != nil {
 		return stats, err
@@ -90,11 +94,12 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 
 // addRecords adds the clipped sums of a step's records.
 func (t *trainer) addRecords(ctx context.Context, s *dpadam.Step, stats *stepStats) error {
-	for _, m := range t.data.pack(s.Records(), t.size, t.fixed) {
+	for _, m := range t.data.pack(t.options.planted.dataset(s.Records()), t.size, t.fixed) {
 		r, err := t.run(ctx, m)
 		if err != nil {
 			return err
 		}
+		t.options.planted.see(t.sums.Data())
 		stats.add(r, t.clipTo())
 		if err := t.add(s, m, r); err != nil {
 			return err

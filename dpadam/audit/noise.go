@@ -11,13 +11,14 @@ type Noise struct {
 	Drawn   int     `json:"drawn"`   // releases of a coordinate
 }
 
-// A noiseMeter adds up noise.
-type noiseMeter struct {
+// A NoiseMeter compares noise with what it should be. The zero value is ready.
+type NoiseMeter struct {
 	square     float64
 	n, missing int
 }
 
-func (m *noiseMeter) add(noise, sd float64) {
+// Add takes the noise of one release of one coordinate, and the standard deviation that it claims.
+func (m *NoiseMeter) Add(noise, sd float64) {
 	if noise == 0 {
 		m.missing++
 	}
@@ -25,9 +26,12 @@ func (m *noiseMeter) add(noise, sd float64) {
 	m.square += noise * noise / (sd * sd)
 }
 
-// result gives the variance's p-value by the normal approximation of chi-square with n degrees
-// of freedom, mean n and variance 2n.
-func (m *noiseMeter) result() Noise {
+// Result gives the comparison; the variance's p-value is the normal approximation of chi-square with n
+// degrees of freedom, mean n and variance 2n.
+func (m *NoiseMeter) Result() Noise {
+	if m.n == 0 {
+		return Noise{Small: 1}
+	}
 	n := float64(m.n)
 	return Noise{Ratio: math.Sqrt(m.square / n), Small: phi((m.square - n) / math.Sqrt(2*n)), Missing: m.missing, Drawn: m.n}
 }

@@ -62,7 +62,7 @@ func Run(ctx context.Context, m Mechanism, g Gradients, a Attack, steps int64) (
 	rows := Included(g.In)
 	t := &Trace{Scores: Scores{Score: make([]float64, len(g.In)), In: g.In}}
 	out, clean := make([]float32, len(g.In)), make([]float32, len(g.In))
-	var noise noiseMeter
+	var noise NoiseMeter
 	for n := int64(1); n <= steps; n++ {
 		var batch []int
 		clear(clean)
@@ -79,10 +79,10 @@ func Run(ctx context.Context, m Mechanism, g Gradients, a Attack, steps int64) (
 		t.Batches = append(t.Batches, batch)
 		for i, x := range out {
 			t.Scores.Score[i] += a.Score(float64(x) / g.ClipNorm)
-			noise.add(float64(x)-float64(clean[i]), a.NoiseMultiplier*g.ClipNorm)
+			noise.Add(float64(x)-float64(clean[i]), a.NoiseMultiplier*g.ClipNorm)
 		}
 	}
-	t.Noise = noise.result()
+	t.Noise = noise.Result()
 	return t, nil
 }
 

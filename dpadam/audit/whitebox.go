@@ -122,27 +122,32 @@ func (w WhiteBox) audit(ctx context.Context, plan *dpadam.Plan, claim Claim, in 
 	if err != nil {
 		return nil, err
 	}
-	w.Gaussian = s.SampleRate == 1
-	out := &WhiteBoxResult{SampleRate: s.SampleRate, Steps: s.Steps, NoiseMultiplier: s.NoiseMultiplier, Noise: trace.Noise}
-	if out.Result, err = Evaluate(trace.Scores, claim, w.Options); err != nil {
+	return trace.Evaluate(claim, w.Options, s)
+}
+
+// Evaluate holds what Run saw against a claim; s is the plan of the run.
+func (t *Trace) Evaluate(claim Claim, o Options, s dpadam.Spec) (_ *WhiteBoxResult, err error) {
+	o.Gaussian = s.SampleRate == 1 && claim.Delta > 0
+	r := &WhiteBoxResult{SampleRate: s.SampleRate, Steps: s.Steps, NoiseMultiplier: s.NoiseMultiplier, Noise: t.Noise}
+	if r.Result, err = Evaluate(t.Scores, claim, o); err != nil {
 		return nil, err
 	}
-	if s.SampleRate < 1 {
-		check, err := CheckPoisson(trace.Batches, max(1, out.Included), s.SampleRate)
-		if err != nil {
-			return nil, err
-		}
-		out.Sampling = &check
-	} else {
-		size := Size{Canaries: len(in), Guesses: out.Guesses, Epsilon: claim.Epsilon, Delta: claim.Delta, Significance: w.Significance}
-		power, err := size.Power(2 * math.Sqrt(float64(s.Steps)) / s.NoiseMultiplier)
-		if err != nil {
-			return nil, err
-		}
-		out.Power = &power
+	switch {
+	case s.SampleRate < 1:
+		var check Poisson
+		check, err = CheckPoisson(t.Batches, max(1, r.Included), s.SampleRate)
+		r.Sampling = &check
+	case s.NoiseMultiplier > 0:
+		size := Size{Canaries: r.Canaries, Guesses: r.Guesses, Epsilon: claim.Epsilon, Delta: claim.Delta, Significance: o.Significance}
+		var power float64
+		power, err = size.Power(2 * math.Sqrt(float64(s.Steps)) / s.NoiseMultiplier)
+		r.Power = &power
 	}
-	out.faults()
-	return out, nil
+	if err != nil {
+		return nil, err
+	}
+	r.faults()
+	return r, nil
 }
 
 // Verdict is "refuted", "faulty" or "not refuted".

@@ -40,10 +40,15 @@ func (a *app) auditCommand() *cobra.Command {
 		Long: "Audit plants canaries, each in the data by a coin of its own, trains, and guesses from what was released which were in.\n" +
 			"Too many right guesses refute the claimed epsilon: the printed lower bound of the true epsilon exceeds it, and the exit\n" +
 			"code is 1. A bound below the claim proves nothing but that this attack found nothing.\n\n" +
-			"Without a model the steps themselves are audited (--white-box), on made-up gradients: the sharpest check of sampling,\n" +
-			"clipping norm, noise and accounting. The result is debug output: it is NOT covered by any epsilon.",
+			"Without a model the steps themselves are audited, on made-up gradients: the sharpest check of sampling, clipping norm,\n" +
+			"noise and accounting. With --model, --task and --train the whole of train is, with its flags: the canaries are records of\n" +
+			"random words, and the attacker sees the written model; with --white-box they are gradients beside those of the data, and\n" +
+			"he sees every step's noised sum. With --noise-multiplier or --no-privacy beside it, --target-epsilon is the claim to audit.\n\n" +
+			"The result is debug output: it is NOT covered by any epsilon.",
 		Example: "  ghostwriter audit --target-epsilon 2 --delta 1e-5\n" +
-			"  ghostwriter audit --sample-rate 0.05 --steps 100 --noise-multiplier 2 --plot audit.svg --json",
+			"  ghostwriter audit --sample-rate 0.05 --steps 100 --noise-multiplier 2 --plot audit.svg --json\n" +
+			"  ghostwriter audit --model gpt2/ --task lm --train texts.jsonl --target-epsilon 2 --canaries 1000\n" +
+			"  ghostwriter audit --white-box --model gpt2/ --task lm --train texts.jsonl --target-epsilon 2",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("seed") {
 				in.train.Seed = &in.seed
@@ -54,7 +59,7 @@ func (a *app) auditCommand() *cobra.Command {
 	fl := c.Flags()
 	trainFlags(fl, &in.train)
 	fl.BoolVar(&in.whiteBox, "white-box", false, "canaries are gradients, the attacker sees every step's noised sum (default without --model)")
-	fl.IntVar(&in.canaries, "canaries", 0, "how many (default 20000)")
+	fl.IntVar(&in.canaries, "canaries", 0, "how many (default 20000; 1000 if they are records)")
 	fl.Float64Var(&in.Significance, "significance", 0.05, "probability to refute a claim that is true; the confidence is 1 less this")
 	fl.IntVar(&in.Guesses, "guesses", 0, "of how many canaries to guess, half of them in, half out (default: the number that would\nbest find out half the noise, from public numbers alone)")
 	fl.StringVar(&in.figure, "plot", "", "write a figure (SVG): scores, ROC curve, bound and claim")
@@ -73,7 +78,10 @@ func (a *app) audit(ctx context.Context, in *auditInput, given *pflag.FlagSet) e
 	if err := in.check(given); err != nil {
 		return err
 	}
-	return a.auditSteps(ctx, in)
+	if in.train.Model == "" {
+		return a.auditSteps(ctx, in)
+	}
+	return a.auditTraining(ctx, in)
 }
 
 // check refuses flags that would have to be ignored, and numbers that are no default.
@@ -115,22 +123,60 @@ func (a *app) auditSteps(ctx context.Context, in *auditInput) error {
 	if err != nil {
 		return err
 	}
-	lines := []string{fmt.Sprintf("%d steps at sampling rate %g, noise multiplier %.6g", r.Steps, r.SampleRate, r.NoiseMultiplier)}
-	if r.Power != nil {
-		lines = append(lines, fmt.Sprintf("if half of the noise were missing, this audit would refute the claim with probability %.4f", *r.Power))
-		if *r.Power < 0.5 {
-			lines = append(lines, "WEAK: it would more probably miss that; take more --canaries, or a smaller epsilon to claim")
-		}
-	}
-	lines = append(lines, fmt.Sprintf("noise: %.4f of the claimed standard deviation, %d of %d coordinates without any", r.Noise.Ratio, r.Noise.Missing, r.Noise.Drawn))
-	if r.Sampling != nil {
-		lines = append(lines, fmt.Sprintf("batches: Poisson, p = %.2g", r.Sampling.Least()))
-	}
 	report := stepsReport{auditHead{auditBanner, "white-box", r.Verdict()}, r}
-	if err := a.printAudit(report, r.Result, "gradients in the steps of dpadam", lines); err != nil {
+	if err := a.printAudit(report, r.Result, "gradients in the steps of dpadam", stepLines(r)); err != nil {
 		return err
 	}
 	return a.auditOutcome(in, r.Result, r.Faults)
+}
+
+// stepLines say what a white-box audit saw of the steps.
+func stepLines(r *audit.WhiteBoxResult) []string {
+	lines := []string{fmt.Sprintf("steps             %d at sampling rate %.6g, noise multiplier %.6g", r.Steps, r.SampleRate, r.NoiseMultiplier)}
+	if r.Power != nil {
+		lines = append(lines, fmt.Sprintf("power             %.4f: the probability to refute the claim if half of the noise were missing", *r.Power))
+		if *r.Power < 0.5 {
+			lines = append(lines, "                  WEAK: it would more probably miss that; take more --canaries, or a smaller epsilon")
+		}
+	}
+	lines = append(lines, fmt.Sprintf("noise             %.4f of its standard deviation, %d of %d coordinates without any", r.Noise.Ratio, r.Noise.Missing, r.Noise.Drawn))
+	if r.Sampling != nil {
+		lines = append(lines, fmt.Sprintf("batches           Poisson samples, p = %.2g", r.Sampling.Least()))
+	}
+	return lines
+}
+
+// auditTraining audits a training run.
+func (a *app) auditTraining(ctx context.Context, in *auditInput) error {
+	o := runtime.AuditOptions{Train: in.train, WhiteBox: in.whiteBox, Canaries: in.canaries, Options: in.Options}
+	o.Train.Library, o.Train.Threads = a.library, a.threads
+	if o.Canaries == 0 {
+		o.Canaries = map[bool]int{true: 20000, false: 1000}[in.whiteBox]
+	}
+	if o.Train.NoiseMultiplier != 0 || o.Train.NoPrivacy {
+		o.Claim, o.Train.TargetEpsilon = o.Train.TargetEpsilon, 0
+	}
+	p := newTrainProgress(a.stderr)
+	o.Train.Progress = p
+	r, err := runtime.Audit(ctx, o)
+	p.end()
+	if err != nil {
+		return err
+	}
+	run := trainingRun{Steps: r.Run.Steps, NoiseMultiplier: r.Run.NoiseMultiplier, Out: in.train.Out, NotPrivate: r.Run.Stamp}
+	if r.WhiteBox != nil {
+		report := trainingStepsReport{stepsReport{auditHead{auditBanner, "white-box", r.WhiteBox.Verdict()}, r.WhiteBox}, run}
+		if err := a.printAudit(report, r.Result, "gradients in a training run", stepLines(r.WhiteBox)); err != nil {
+			return err
+		}
+		return a.auditOutcome(in, r.Result, r.WhiteBox.Faults)
+	}
+	report := recordsReport{auditHead{auditBanner, "records", r.Verdict()}, r.Result, run}
+	line := fmt.Sprintf("training          %d steps, noise multiplier %.6g", run.Steps, run.NoiseMultiplier)
+	if err := a.printAudit(report, r.Result, "records of random words", []string{line}); err != nil {
+		return err
+	}
+	return a.auditOutcome(in, r.Result, nil)
 }
 
 // An auditHead begins every report.
@@ -143,6 +189,25 @@ type auditHead struct {
 type stepsReport struct {
 	auditHead
 	*audit.WhiteBoxResult
+}
+
+// A trainingRun is the run that was audited.
+type trainingRun struct {
+	Steps           int64   `json:"steps"`
+	NoiseMultiplier float64 `json:"noise_multiplier"`
+	Out             string  `json:"out,omitempty"`
+	NotPrivate      string  `json:"not_private,omitempty"`
+}
+
+type trainingStepsReport struct {
+	stepsReport
+	Run trainingRun `json:"run"`
+}
+
+type recordsReport struct {
+	auditHead
+	*audit.Result
+	Run trainingRun `json:"run"`
 }
 
 // printAudit prints the report as JSON, or what it says in lines.

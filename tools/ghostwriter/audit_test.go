@@ -143,3 +143,39 @@ func TestAuditRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A model's training, by records and by gradients: the claim is the run's own; with too little noise
+// for --target-epsilon, and without any, it is refuted.
+func TestAuditOfTraining(t *testing.T) {
+	b := newBench(t)
+	model := func(more ...string) []string {
+		return append([]string{"--model", b.path("model"), "--task", "classify", "--train", b.path("train.jsonl"), "--max-length", "16", "--delta", "1e-5", "--threads", "1"}, more...)
+	}
+	a := auditJSON(t, 0, model("--canaries", "100", "--steps", "2", "--sample-rate", "0.5", "--target-epsilon", "1")...)
+	if a.Mode != "records" || a.M != 100 || !(a.Claimed > 0 && a.Claimed <= 1) {
+		t.Errorf("records: %+v", a)
+	}
+	a = auditJSON(t, 0, model("--white-box", "--canaries", "2000", "--steps", "2", "--sample-rate", "1", "--target-epsilon", "2")...)
+	if a.Mode != "white-box" || a.M != 2000 || a.Verdict != "not refuted" {
+		t.Errorf("gradients: %+v", a)
+	}
+	a = auditJSON(t, runtime.ExitFailed, model("--white-box", "--canaries", "2000", "--steps", "1", "--sample-rate", "1", "--noise-multiplier", "0.3", "--target-epsilon", "2")...)
+	if a.Verdict != "refuted" || a.Claimed != 2 || a.Bound <= 2 {
+		t.Errorf("too little noise: %+v", a)
+	}
+	code, out, messages := auditCommandLine(t, model("--white-box", "--canaries", "2000", "--steps", "1", "--sample-rate", "1", "--no-privacy", "--clip-norm", "0.1", "--target-epsilon", "2")...)
+	if code != runtime.ExitFailed || !strings.Contains(messages, "violates its claim") || !strings.Contains(out, "NOT FOR RELEASE") {
+		t.Errorf("no noise: exit code %d: %s%s", code, out, messages)
+	}
+	for say, args := range map[string][]string{
+		"cannot fail":         model("--canaries", "20", "--steps", "1", "--sample-rate", "1", "--target-epsilon", "2"),
+		"--train":             {"--model", b.path("model"), "--task", "classify", "--target-epsilon", "2"},
+		"can't be resumed":    model("--resume", "--target-epsilon", "2"),
+		"claims nothing":      model("--no-privacy"),
+		"give exactly one of": model("--canaries", "100"),
+	} {
+		if code, _, messages := auditCommandLine(t, args...); code != runtime.ExitUsage || !strings.Contains(messages, say) {
+			t.Errorf("%s: exit code %d: %s", say, code, messages)
+		}
+	}
+}
