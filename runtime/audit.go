@@ -81,6 +81,8 @@ func (a *auditRun) place() (err error) {
 		return usage("the claim %g must be a finite number", a.o.Claim)
 	case t.NoPrivacy && a.o.Claim == 0:
 		return usage("--no-privacy claims nothing that could be refuted; say with --target-epsilon which claim to hold against it")
+	case t.Relation != "" && t.Relation != string(dpadam.AddRemove):
+		return usage("--relation %s: canaries are in or out, which is add-remove; leave it out", t.Relation)
 	case t.DPEvaluate > 0:
 		return usage("--dp-evaluate: an audit looks at training alone; leave it out")
 	}

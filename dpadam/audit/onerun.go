@@ -1,5 +1,7 @@
 package audit
 
+import "sort"
+
 // OneRun is the outcome of an audit with one run of the mechanism: of Canaries canaries, each in
 // by a fair coin, the attacker guessed Guesses and was right in Correct.
 type OneRun struct {
@@ -46,12 +48,25 @@ func (o OneRun) pValue(epsilon float64) float64 {
 	return min(1, p)
 }
 
+// refutes reports p < significance. beta alone decides most cases.
+func (o OneRun) refutes(epsilon, significance float64) bool {
+	b := logistic(o.Guesses, epsilon)
+	beta := b.survival(o.Correct)
+	if beta >= significance || o.Delta == 0 {
+		return beta < significance
+	}
+	return beta+2*float64(o.Canaries)*o.Delta*b.excess(o.Correct) < significance
+}
+
 // excess is alpha. Its i-th candidate is the mean of the masses at v-1, ..., v-i: nothing
 // cancels. Downwards from v the masses rise to the mode and then fall, so the first mass
-// below the mean ends the search.
+// below the mean ends the search. Masses that are 0 in float64 are skipped.
 func (b binomial) excess(v int) float64 {
-	mean := 0.0
-	for i := 1; i <= v; i++ {
+	mean, i := 0.0, 1
+	if mode := int(float64(b.n+1) * b.q); v-1 > mode {
+		i += sort.Search(v-1-mode, func(k int) bool { return b.mass(v-1-k) > 0 })
+	}
+	for ; i <= v; i++ {
 		x := b.mass(v - i)
 		if x < mean {
 			break
@@ -70,7 +85,7 @@ func (o OneRun) Epsilon(significance float64) (float64, error) {
 	if err := checkSignificance(significance); err != nil {
 		return 0, err
 	}
-	return first(func(epsilon float64) bool { return o.pValue(epsilon) < significance }), nil
+	return first(func(epsilon float64) bool { return o.refutes(epsilon, significance) }), nil
 }
 
 // Most is the bound that this audit would have given with every guess right, the most that it

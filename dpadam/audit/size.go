@@ -52,7 +52,7 @@ func MinCanaries(epsilon, delta, significance float64) (int, error) {
 		return 0, err
 	}
 	all := func(m int) OneRun { return OneRun{Canaries: m, Guesses: m, Correct: m, Delta: delta} }
-	enough := func(m int) bool { return all(m).pValue(epsilon) < significance }
+	enough := func(m int) bool { return all(m).refutes(epsilon, significance) }
 	// Without delta p = q^m, so m > log(significance)/log(q): where the search begins.
 	start := math.Log(significance) / -math.Log1p(math.Exp(-epsilon))
 	hi := max(1, math.Floor(start))
@@ -145,7 +145,7 @@ func (s Size) margin(mu float64) float64 {
 // guesses if none does.
 func (s Size) critical() int {
 	return sort.Search(s.Guesses+1, func(v int) bool {
-		return OneRun{Canaries: s.Canaries, Guesses: s.Guesses, Correct: v, Delta: s.Delta}.pValue(s.Epsilon) < s.Significance
+		return OneRun{Canaries: s.Canaries, Guesses: s.Guesses, Correct: v, Delta: s.Delta}.refutes(s.Epsilon, s.Significance)
 	})
 }
 

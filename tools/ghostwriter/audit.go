@@ -136,7 +136,7 @@ func stepLines(r *audit.WhiteBoxResult) []string {
 	if r.Power != nil {
 		lines = append(lines, fmt.Sprintf("power             %.4f: the probability to refute the claim if half of the noise were missing", *r.Power))
 		if *r.Power < 0.5 {
-			lines = append(lines, "                  WEAK: it would more probably miss that; take more --canaries, or a smaller epsilon")
+			lines = append(lines, "                  WEAK: it would more probably miss that; take more --canaries, or claim a smaller epsilon or delta")
 		}
 	}
 	lines = append(lines, fmt.Sprintf("noise             %.4f of its standard deviation, %d of %d coordinates without any", r.Noise.Ratio, r.Noise.Missing, r.Noise.Drawn))
