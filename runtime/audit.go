@@ -114,6 +114,9 @@ func (a *auditRun) plan(ctx context.Context) (err error) {
 	if n == 0 {
 		n = int64(data.size())
 	}
+	if int64(data.size()) > n {
+		return usage("%s has %d %s, more than --records %d", t.Train, data.size(), data.noun(), n)
+	}
 	t.Records = n + int64(a.o.Canaries)
 	claimed := *t // how gradients are clipped does not change what is claimed, nor does the model's size
 	claimed.ClipPer, claimed.ClipShares, claimed.ClipQuantile = "", "", 0

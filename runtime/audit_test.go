@@ -165,9 +165,12 @@ func TestAuditLeavesNothing(t *testing.T) {
 // Canaries are records of the task, each kept whole by its formatter, each different, and a
 // function of the seed alone.
 func TestCanaryRecords(t *testing.T) {
-	o := languageDir(t)
-	classify := crashOptions(crashDir(t))
-	for _, o := range []FinetuneOptions{o, classify} {
+	language, classifier := languageDir(t), crashOptions(crashDir(t))
+	for task, o := range map[string]FinetuneOptions{
+		"lm": language, "instruct": language, "e2e": language,
+		"classify": classifier, "sst2": classifier, "qnli": classifier, "qqp": classifier, "mnli": classifier,
+	} {
+		o.Task, o.MaxLength = task, 48
 		m, err := Open(o.Model, Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -182,25 +185,38 @@ func TestCanaryRecords(t *testing.T) {
 		b, err2 := r.newCanaries(t.Context(), 300, &seed)
 		c, err3 := r.newCanaries(t.Context(), 300, nil)
 		if err := errors.Join(err1, err2, err3); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", task, err)
 		}
 		if !slices.Equal(a, b) || slices.Equal(a, c) {
-			t.Errorf("%s: canaries are not a function of the seed", o.Task)
+			t.Errorf("%s: canaries are not a function of the seed", task)
 		}
-		texts, labels := map[string]bool{}, map[int]int{}
-		for _, rec := range a {
-			texts[rec.Text] = true
-			labels[rec.Label]++
-			if e, err := r.formatter.Format(rec); err != nil || e.Dropped != tokenize.Kept || e.Len() > r.maxLength {
-				t.Fatalf("%s: canary of length %d dropped (%s), %v", o.Task, e.Len(), e.Dropped, err)
-			}
+		checkCanaries(t, r, a)
+	}
+}
+
+func checkCanaries(t *testing.T, r *reader, records []tokenize.Record) {
+	t.Helper()
+	task := r.recipe.task
+	texts, units, labels, scored := map[string]bool{}, map[string]bool{}, map[int]int{}, 0
+	for _, rec := range records {
+		texts[rec.Text+"|"+rec.Pair+"|"+rec.Target] = true
+		units[rec.Unit] = true
+		labels[rec.Label]++
+		e, err := r.formatter.Format(rec)
+		if err != nil || e.Dropped != tokenize.Kept || e.Len() > r.maxLength {
+			t.Fatalf("%s: a canary of length %d is dropped (%s), %v", task, e.Len(), e.Dropped, err)
 		}
-		if len(texts) < 290 {
-			t.Errorf("%s: %d different texts of 300", o.Task, len(texts))
-		}
-		if o.Task == "classify" && (len(labels) != 3 || labels[0] < 50) {
-			t.Errorf("labels %v", labels)
-		}
+		scored += e.Scored()
+	}
+	if len(texts) < 295 || len(units) != 300 {
+		t.Errorf("%s: %d different texts and %d units of 300", task, len(texts), len(units))
+	}
+	classes := map[tokenize.Task]int{tokenize.TaskClassify: 3, tokenize.TaskMNLI: 3, tokenize.TaskSST2: 2, tokenize.TaskQNLI: 2, tokenize.TaskQQP: 2}[task]
+	switch {
+	case classes == 0 && (labels[-1] != 300 || scored < 300*8):
+		t.Errorf("%s: labels %v, %d tokens to remember", task, labels, scored)
+	case classes > 0 && (len(labels) != classes || labels[classes-1] < 50):
+		t.Errorf("%s: labels %v", task, labels)
 	}
 }
 
@@ -214,6 +230,7 @@ func TestAuditRefuses(t *testing.T) {
 		"no claim":            func(o *AuditOptions) { o.Train.NoiseMultiplier, o.Train.NoPrivacy = 0, true },
 		"claim not a number":  func(o *AuditOptions) { o.Claim = math.NaN() },
 		"evaluations":         func(o *AuditOptions) { o.Train.DPEvaluate = 2 },
+		"more rows than N":     func(o *AuditOptions) { o.Train.Records = 10 },
 		"another relation":    func(o *AuditOptions) { o.Train.Relation = "replace-one" },
 		"more than there are": func(o *AuditOptions) { o.Canaries, o.WhiteBox = 1<<20, true },
 		"adaptive clipping":   func(o *AuditOptions) { o.Train.ClipQuantile, o.WhiteBox = 0.5, true },

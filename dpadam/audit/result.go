@@ -14,6 +14,8 @@ type Result struct {
 	Significance float64 `json:"significance"`
 	Bound        float64 `json:"lower_bound"` // of the true epsilon, at confidence 1-Significance
 	Most         float64 `json:"most"`        // the bound with every guess right
+	// Fewest is the number of canaries without which no audit could refute the claim.
+	Fewest int `json:"fewest_canaries"`
 	// Gaussian is the bound that also uses that the mechanism is a Gaussian one; it is there
 	// if that was said, and decides nothing.
 	Gaussian *float64 `json:"gaussian_lower_bound,omitempty"`
@@ -63,6 +65,9 @@ func Evaluate(s Scores, c Claim, o Options) (*Result, error) {
 		return nil, err
 	}
 	if r.Most, err = size.Most(); err != nil {
+		return nil, err
+	}
+	if r.Fewest, err = MinCanaries(c.Epsilon, c.Delta, o.Significance); err != nil {
 		return nil, err
 	}
 	if o.Gaussian {

@@ -214,7 +214,7 @@ type recordsReport struct {
 func (a *app) printAudit(report any, r *audit.Result, what string, more []string) error {
 	return a.print(report, func() {
 		a.printf("%s\n\n", auditBanner)
-		a.printf("canaries          %d %s, %d of them in\n", r.Canaries, what, r.Included)
+		a.printf("canaries          %d %s, %d of them in (fewer than %d could not refute this claim)\n", r.Canaries, what, r.Included, r.Fewest)
 		a.printf("guesses           %d, fixed in advance; %d right\n", r.Guesses, r.Correct)
 		a.printf("lower bound       epsilon >= %s at confidence %.4g %% (%s with every guess right)\n", below(r.Bound), 100*(1-r.Significance), below(r.Most))
 		if r.Gaussian != nil {
