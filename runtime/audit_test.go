@@ -230,7 +230,7 @@ func TestAuditRefuses(t *testing.T) {
 		"no claim":            func(o *AuditOptions) { o.Train.NoiseMultiplier, o.Train.NoPrivacy = 0, true },
 		"claim not a number":  func(o *AuditOptions) { o.Claim = math.NaN() },
 		"evaluations":         func(o *AuditOptions) { o.Train.DPEvaluate = 2 },
-		"more rows than N":     func(o *AuditOptions) { o.Train.Records = 10 },
+		"more rows than N":    func(o *AuditOptions) { o.Train.Records = 10 },
 		"another relation":    func(o *AuditOptions) { o.Train.Relation = "replace-one" },
 		"more than there are": func(o *AuditOptions) { o.Canaries, o.WhiteBox = 1<<20, true },
 		"adaptive clipping":   func(o *AuditOptions) { o.Train.ClipQuantile, o.WhiteBox = 0.5, true },
