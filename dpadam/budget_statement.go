@@ -47,7 +47,10 @@ func (st *Statement) otherRunsCovered() []string {
 }
 
 func (st *Statement) otherRunsNotCovered() []string {
-	if st.Budget == nil {
+	switch {
+	case st.Search != nil:
+		return []string{"Other runs on the same data beside the search that this run was chosen in: what they cost adds to it."}
+	case st.Budget == nil:
 		return []string{"Other runs on the same data, such as a search for hyperparameters: their ledgers add to this one."}
 	}
 	return []string{fmt.Sprintf("Other runs on the same data that do not draw on the budget %s, such as a search for hyperparameters outside it: their ledgers add to it.", st.Budget.Name)}

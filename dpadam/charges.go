@@ -13,10 +13,12 @@ type Charges struct {
 
 // Composition is what so many charged steps and evaluations of the plan have released, in
 // whatever order.
-func (p *Plan) Composition(c Charges) Composition {
-	m := PoissonSubsampledGaussian{SampleRate: p.spec.SampleRate, NoiseMultiplier: p.spec.NoiseMultiplier}
-	out := Composition{Relation: p.spec.Relation, Events: []Event{{Mechanism: m, Count: c.Steps}}}
-	out.Events = append(out.Events, p.spec.beside(c.Evaluations)...)
+func (p *Plan) Composition(c Charges) Composition { return p.spec.composition(c) }
+
+func (s *Spec) composition(c Charges) Composition {
+	m := PoissonSubsampledGaussian{SampleRate: s.SampleRate, NoiseMultiplier: s.NoiseMultiplier}
+	out := Composition{Relation: s.Relation, Events: []Event{{Mechanism: m, Count: c.Steps}}}
+	out.Events = append(out.Events, s.beside(c.Evaluations)...)
 	return out
 }
 
@@ -41,6 +43,9 @@ func (p *Plan) Epsilon(c Charges) (Result, error) {
 	if !p.Noisy() {
 		return Result{}, fmt.Errorf("%w: a plan without noise has no epsilon", ErrUnsupported)
 	}
+	if p.spec.Search != nil {
+		return p.searchEpsilon(c)
+	}
 	r, err := p.acc.Epsilon(p.Composition(c), accountedDelta(p.spec.Delta))
 	r.Delta = p.spec.Delta
 	return r, err
@@ -56,7 +61,7 @@ func (p *Plan) MaxCharges(ctx context.Context) (int64, error) {
 
 // maxSteps is MaxCharges beside so many evaluations.
 func (p *Plan) maxSteps(ctx context.Context, evaluations int64) (int64, error) {
-	if !p.Noisy() || p.spec.TargetEpsilon == 0 {
+	if !p.Noisy() || p.spec.TargetEpsilon == 0 || p.spec.Search != nil {
 		return p.spec.Steps, nil
 	}
 	limit := maxCount

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 )
 
 // Config is what a user asks for; NewPlan turns it into a Plan. Zero means "not
@@ -67,6 +68,10 @@ type Config struct {
 	Budget      *BudgetRef
 	BudgetShare float64
 
+	// Search is the search by random stopping that the run is one of; nil for none. The price of
+	// the run is then that of the whole search.
+	Search *SearchSpec
+
 	// Seed makes every random number a function of it. For tests only: the plan, the
 	// ledger and the statement say NOT PRIVATE.
 	Seed *uint64
@@ -100,6 +105,7 @@ type Spec struct {
 	AverageDecay    float64       `json:"average_decay,omitempty"`
 	Seed            *uint64       `json:"seed,omitempty"`
 	Budget          *BudgetRef    `json:"budget,omitempty"`
+	Search          *SearchSpec   `json:"search,omitempty"`
 	// Evaluation is nil for a plan that evaluates nothing under its guarantee.
 	Evaluation *EvaluationSpec `json:"evaluation,omitempty"`
 }
@@ -112,6 +118,8 @@ type Plan struct {
 	spec Spec
 	json []byte     // canonical form
 	acc  Accountant // safe for concurrent use; its cache makes repeated questions cheap
+
+	search func() (Result, error) // the price of the search that the run is one of, computed once
 }
 
 // NewPlan validates c, resolves every default, calibrates the noise and fixes the lattice.
@@ -182,7 +190,9 @@ func planOf(s Spec) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Plan{spec: s, json: data, acc: acc}, nil
+	p := &Plan{spec: s, json: data, acc: acc}
+	p.search = sync.OnceValues(p.priceSearch)
+	return p, nil
 }
 
 // Spec returns a copy of every resolved value.
@@ -203,6 +213,9 @@ func (p *Plan) Spec() Spec {
 	if s.Budget != nil {
 		b := *s.Budget
 		s.Budget = &b
+	}
+	if s.Search != nil {
+		s.Search = s.Search.clone()
 	}
 	s.Clipping = s.Clipping.clone()
 	return s

@@ -54,7 +54,15 @@ func resolve(c Config) (Spec, error) {
 	if s.Relation, err = ParseRelation(string(c.Relation)); err != nil {
 		return s, err
 	}
-	if s.Accountant = c.Accountant; s.Accountant == "" {
+	if c.Search != nil {
+		if s.Search = c.Search.clone(); c.TargetEpsilon != 0 {
+			return s, invalid("target epsilon", c.TargetEpsilon, "is that of the whole search: give its runs the noise multiplier of CalibrateSearch")
+		}
+	}
+	switch s.Accountant = c.Accountant; {
+	case s.Accountant == "" && c.Search != nil:
+		s.Accountant = searchAccountant
+	case s.Accountant == "":
 		s.Accountant = DefaultAccountant
 	}
 	if err := oneGuarantee(c); err != nil {
@@ -192,6 +200,9 @@ func (s *Spec) validate() error {
 		return err
 	}
 	if err := s.validateBudget(); err != nil {
+		return err
+	}
+	if err := s.validateSearch(); err != nil {
 		return err
 	}
 	if noPrivacy {

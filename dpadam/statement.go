@@ -48,6 +48,7 @@ type Statement struct {
 
 	Evaluations *StatementEvaluations `json:"evaluations,omitempty"`
 	Budget      *StatementBudget      `json:"budget,omitempty"`
+	Search      *StatementSearch      `json:"search,omitempty"`
 
 	LedgerHead *Head `json:"ledger_head,omitempty"`
 
@@ -65,7 +66,7 @@ func NewStatement(r *LedgerRecord) (*Statement, error) {
 		ExpectedBatch: s.ExpectedBatch, Records: s.Records, RecordsPublic: "counted", NoiseMultiplier: s.NoiseMultiplier,
 		ClipNorm: s.ClipNorm, Rho: s.Rho, Clipping: s.Clipping, AverageDecay: s.AverageDecay, Dim: s.Dim, Lattice: s.Lattice,
 		StepsPlanned: s.Steps, StepsCharged: r.charged, TornLines: r.torn, Resumes: r.resumes, Branches: r.branches, Run: r.run}
-	st.Evaluations, st.Budget = evaluationsOf(r), budgetOf(&s)
+	st.Evaluations, st.Budget, st.Search = evaluationsOf(r), budgetOf(&s), searchOf(&s)
 	if p.Adapts() {
 		st.SumMultiplier = s.sumMultiplier()
 	}

@@ -87,6 +87,9 @@ func (st *Statement) table(line func(string, ...any)) {
 	if st.Evaluations != nil {
 		row("Evaluations", "%s", st.Evaluations.row())
 	}
+	if st.Search != nil {
+		row("Search", "%s", st.Search.row())
+	}
 	if st.Budget != nil {
 		row("Budget", "%s", st.Budget.row())
 	}
@@ -110,7 +113,7 @@ func (st *Statement) assumptions() []string {
 	if st.RecordsPublic != "declared" {
 		a = append(a, "The number of units N was counted in the data and is treated as public: sampling rate, delta and number of steps follow from it.")
 	}
-	return append(a, st.evaluationAssumptions()...)
+	return slices.Concat(a, st.evaluationAssumptions(), st.searchAssumptions())
 }
 
 // precision is what is assumed of float32 arithmetic, or proven about it.
@@ -138,7 +141,7 @@ func (st *Statement) covered() []string {
 	return slices.Concat([]string{
 		"The released weights, all checkpoints of this run together, and anything computed from them and from public data.",
 		"Every step in the ledger, those included whose result was lost in a crash or never used.",
-	}, st.clippingCovered(), st.evaluationCovered(), st.otherRunsCovered())
+	}, st.clippingCovered(), st.searchCovered(), st.evaluationCovered(), st.otherRunsCovered())
 }
 
 func (st *Statement) notCovered() []string {

@@ -1,0 +1,72 @@
+package dpadam
+
+import (
+	"context"
+	"fmt"
+)
+
+// searchAccountant is the only accountant with a proof for random stopping.
+const searchAccountant = "rdp"
+
+// validateSearch holds the plan of one run of a search to the search.
+func (s *Spec) validateSearch() error {
+	if s.Search == nil {
+		return nil
+	}
+	if s.Lattice == nil {
+		return invalid("search", s.Search.Distribution, "random stopping needs private runs")
+	}
+	if s.Accountant != searchAccountant {
+		return invalid("accountant", s.Accountant, "must be rdp for a search by random stopping: it is proven for Renyi divergences alone")
+	}
+	if s.Budget != nil {
+		return invalid("budget", s.Budget.Name, "does not go with a search by random stopping yet; search by composition, or without a budget")
+	}
+	if err := s.Search.validate(s.Relation); err != nil {
+		return err
+	}
+	own, err := budgetEvents(s.composition(Charges{s.Steps, s.Evaluation.count()}))
+	if err != nil {
+		return err
+	}
+	if !s.Search.has(own) {
+		return invalid("cell of the search", fmt.Sprint(own), "the run is none of the grid's cells")
+	}
+	return nil
+}
+
+// CellOf returns what a run with this configuration costs, as a cell of a search: sigma is
+// its noise multiplier, and what c says of that and of a target is left aside.
+func CellOf(c Config, sigma float64) ([]BudgetEvent, error) {
+	c.TargetEpsilon, c.NoiseMultiplier, c.BudgetShare, c.Budget, c.Search = 0, sigma, 0, nil, nil
+	s, err := resolve(c)
+	if err != nil {
+		return nil, err
+	}
+	return budgetEvents(s.composition(Charges{s.Steps, s.Evaluation.count()}))
+}
+
+// priceSearch prices the whole search.
+func (p *Plan) priceSearch() (Result, error) {
+	r, err := p.spec.Search.Epsilon(context.Background(), p.spec.Relation, accountedDelta(p.spec.Delta))
+	r.Delta = p.spec.Delta
+	return r, err
+}
+
+// searchEpsilon prices a run of a search: the whole search, whatever this run was charged, and
+// more if it was charged more than it planned.
+func (p *Plan) searchEpsilon(c Charges) (Result, error) {
+	planned := p.Planned()
+	if c.Steps <= planned.Steps && c.Evaluations <= planned.Evaluations {
+		return p.search()
+	}
+	more, err := budgetEvents(p.Composition(Charges{max(c.Steps, planned.Steps), max(c.Evaluations, planned.Evaluations)}))
+	if err != nil {
+		return Result{}, err
+	}
+	s := p.spec.Search.clone()
+	s.Cells, s.Grid = append(s.Cells, more), s.Grid+1
+	r, err := s.Epsilon(context.Background(), p.spec.Relation, accountedDelta(p.spec.Delta))
+	r.Delta = p.spec.Delta
+	return r, err
+}
