@@ -185,7 +185,7 @@ func moved(p *Plan, k, l []int64, m, n int64) float64 {
 func drawClipping(t *rapid.T, d int64) Clipping {
 	c := Clipping{Rule: ClipAbadi}
 	if rapid.Bool().Draw(t, "auto") {
-		c.Rule, c.Gamma = ClipAutomatic, math.Pow(10, rapid.Float64Range(-6, 1).Draw(t, "log gamma"))
+		c.Rule, c.Gamma = ClipAutomatic, math.Pow(10, rapid.Float64Range(-3.9, 1).Draw(t, "log gamma"))
 	}
 	switch rapid.IntRange(0, 2).Draw(t, "way") {
 	case 1:

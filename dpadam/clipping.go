@@ -44,7 +44,11 @@ const (
 	// maxAutoFactor bounds C/gamma, the factor of a gradient that is zero, so that single
 	// precision holds its products.
 	maxAutoFactor = 1e12
-	maxGroups     = 1 << 20
+	// minGamma bounds gamma of a private plan from below. A gradient that is rounding alone, such as
+	// that of a record the model is certain of, has a norm of 1e-8 to 1e-5 and depends on the records
+	// that were computed with it; with gamma not above that it would be made as long as C.
+	minGamma  = 1e-4
+	maxGroups = 1 << 20
 	// minShares: groups that use less of C than this were computed wrongly.
 	minShares = 0.99
 )
@@ -137,6 +141,9 @@ func (s *Spec) validateRule() error {
 	case ClipAutomatic:
 		if !(c.Gamma >= minClip && c.Gamma <= maxClip) {
 			return invalid("clipping gamma", c.Gamma, fmt.Sprintf("must be in [%g, %g]", minClip, maxClip))
+		}
+		if s.Lattice != nil && c.Gamma < minGamma {
+			return invalid("clipping gamma", c.Gamma, fmt.Sprintf("must be at least %g: a smaller one makes rounding errors as long as gradients", minGamma))
 		}
 		if !(s.largestClip()/c.Gamma <= maxAutoFactor) {
 			return invalid("clipping gamma", c.Gamma, fmt.Sprintf("must be at least %g of the clipping norm (now %g)", 1/maxAutoFactor, s.largestClip()))

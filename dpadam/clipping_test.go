@@ -78,7 +78,8 @@ func TestClippingRoundTrip(t *testing.T) {
 		{"auto", "unknown rule", func(s *Spec) { s.Clipping.Rule = "global" }},
 		{"auto", "no gamma", func(s *Spec) { s.Clipping.Gamma = 0 }},
 		{"auto", "negative gamma", func(s *Spec) { s.Clipping.Gamma = -0.01 }},
-		{"auto", "tiny gamma", func(s *Spec) { s.Clipping.Gamma = 1e-19 }},
+		{"auto", "tiny gamma", func(s *Spec) { s.Clipping.Gamma = 0.99e-4 }},
+		{"auto", "gamma next to a large C", func(s *Spec) { s.ClipNorm = 1e12 }},
 		{"auto", "gamma of abadi", func(s *Spec) { s.Clipping.Rule = ClipAbadi }},
 		{"adaptive", "less noise on the sum", func(s *Spec) { s.Lattice.Sigma -= s.Lattice.Sigma >> 30 }},
 		{"adaptive", "the lattice of a fixed norm", func(s *Spec) {

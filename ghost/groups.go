@@ -61,6 +61,17 @@ type Group struct {
 	Share float64
 }
 
+// GroupFloor τ keeps rounding from being blown up. The gradient of some parameters is 0
+// in exact arithmetic (a key projection's bias) and rounding, of about 1e-6 of the whole
+// gradient, in single precision; clipped or normalised by itself it would become as long
+// as C_k, and it depends on the records that it was computed together with. So a group is
+// clipped by
+//
+//	√(‖g_k‖² + τ²‖g‖²) ≥ ‖g_k‖,
+//
+// which leaves it within C_k, and changes nothing for groups of a norm far above τ‖g‖.
+const GroupFloor = 1e-3
+
 // Places of parameters that belong to no layer, in the order of the groups.
 const (
 	groupEmbeddings = "embeddings" // first used before the layers

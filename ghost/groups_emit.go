@@ -47,6 +47,13 @@ func (c *compiler) total(squares map[string]string) (total, byGroup string) {
 	return c.Sum(sums), c.Op("Concat", ir.Attrs{"axis": int64(1)}, columns...)
 }
 
+// floored returns √(‖g_k‖² + (GroupFloor·‖g‖)²), [B,K], of the groups' norms [B,K] and
+// the whole's [B].
+func (c *compiler) floored(groups, whole string) string {
+	floor := c.Scale(whole, GroupFloor)
+	return c.Op("Sqrt", nil, c.Add(c.Mul(groups, groups), c.Unsqueeze(c.Mul(floor, floor), 1)))
+}
+
 // clipTo is what norms are clipped to: C, or with groups the C_k as [K].
 func (c *compiler) clipTo() string {
 	if len(c.out.Groups) == 0 {

@@ -315,6 +315,7 @@ func (c *compiler) norms(parts map[string][]contribution) (selection, string) {
 	if len(c.out.Groups) > 0 {
 		clipped = rootOf(c.Builder, byGroup)
 		c.out.GroupNorm = c.emit("group_norm", clipped)
+		clipped = c.floored(clipped, norm)
 	}
 	if c.spec.Pass == Norms {
 		return sel, ""

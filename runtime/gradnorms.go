@@ -181,7 +181,7 @@ func (g *gradNorms) report(p *ghost.Program, out map[string]*ort.Tensor) (*GradN
 		if err != nil {
 			return nil, err
 		}
-		r.Groups = g.options.groupNorms(p.Groups, norms, finite)
+		r.Groups = g.options.groupNorms(p.Groups, norms, r.Norm, finite)
 	} else {
 		r.Factor = g.options.factors(r.Norm, finite)
 	}

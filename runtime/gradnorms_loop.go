@@ -128,7 +128,7 @@ func (g *gradNorms) recordFactors(p *ghost.Program, norm float64, counts []bool,
 		r.Factor = append(r.Factor, factor)
 		return func(string) float64 { return factor }
 	}
-	one := g.options.groupNorms(p.Groups, groupsOf(p.Groups, func(name string) float64 { return r.Norms[name][i] }), counts)
+	one := g.options.groupNorms(p.Groups, groupsOf(p.Groups, func(name string) float64 { return r.Norms[name][i] }), []float64{norm}, counts)
 	if r.Groups == nil {
 		r.Groups = make([]GroupNorms, len(one))
 	}

@@ -38,13 +38,23 @@ func columns(t *ort.Tensor, k int) ([][]float64, error) {
 	return out, nil
 }
 
-// groupNorms gives each group its norms, and the factors that these have under o.
-func (o GradNormsOptions) groupNorms(groups []ghost.Group, norms [][]float64, counts []bool) []GroupNorms {
+// groupNorms gives each group its norms, and the factors that these have under o beside the whole
+// gradients' norms.
+func (o GradNormsOptions) groupNorms(groups []ghost.Group, norms [][]float64, whole []float64, counts []bool) []GroupNorms {
 	var out []GroupNorms
 	for k, g := range groups {
 		own := o
 		own.ClipNorm *= g.Share
-		out = append(out, GroupNorms{Group: g, ClipNorm: own.ClipNorm, Norm: norms[k], Factor: own.factors(norms[k], counts)})
+		out = append(out, GroupNorms{Group: g, ClipNorm: own.ClipNorm, Norm: norms[k], Factor: own.factors(floored(norms[k], whole), counts)})
+	}
+	return out
+}
+
+// floored are the norms by which a group is clipped; see ghost.GroupFloor.
+func floored(norms, whole []float64) []float64 {
+	out := make([]float64, len(norms))
+	for i, n := range norms {
+		out[i] = math.Hypot(n, ghost.GroupFloor*whole[i])
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
 )
 
 // groupings are the ways of clipping by groups that the tests go through, one for each model in turn.
@@ -28,15 +29,48 @@ func TestGroupsAgainstLoop(t *testing.T) {
 		o := groupings[i%len(groupings)]
 		t.Run(fmt.Sprintf("%s %s %s", f.name, o.ClipPer, o.Clip), func(t *testing.T) {
 			t.Parallel()
-			name := f.info.Cases[0]
-			for _, c := range f.info.Cases {
-				if strings.Contains(c, "-b2-t16") || strings.Contains(c, "-b7") {
-					name = c
-				}
+			f.compareGroups(t, f.load(t, f.caseLike("-b2-t16")), o)
+			if o.ClipPer == ghost.PerParameter { // a layer always has a gradient to speak of
+				f.compareShortest(t, f.load(t, f.caseLike("-b7-t33")), o)
 			}
-			c := f.load(t, name)
-			f.compareGroups(t, c, o)
 		})
+	}
+}
+
+// caseLike is the first case with such a name, or the first.
+func (f *fixture) caseLike(part string) string {
+	for _, c := range f.info.Cases {
+		if strings.Contains(c, part) {
+			return c
+		}
+	}
+	return f.info.Cases[0]
+}
+
+// compareShortest clips to next to nothing, so that every part of every gradient is made as long as its
+// share of C, rounding included: the sums' error and every part's excess must stay below a tenth of rho.
+func (f *fixture) compareShortest(t *testing.T, c *goldenCase, o GradNormsOptions) {
+	t.Helper()
+	b := f.batch(t, c)
+	o.Loss, o.Sum, o.ClipNorm, o.ClipGamma = c.Loss, true, 1e-7, 1e-8
+	run := func(method string) *GradNorms {
+		o.Method = method
+		r, err := f.model.GradNorms(t.Context(), b, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	fast, loop := run("ghost"), run("loop")
+	if d := sumDistance(fast.Sum, loop.Sum) / o.ClipNorm; d > rho/10 {
+		t.Errorf("per %s: the sums differ by %.2g·C, rho allows %.2g", o.ClipPer, d, rho/10)
+	}
+	for k, g := range fast.Groups {
+		for i := range g.Norm {
+			if x := g.Factor[i] * loop.Groups[k].Norm[i]; x > g.ClipNorm*(1+rho/10) {
+				t.Errorf("%s, record %d: clipped to %g, its share is %g", g.Name, i, x, g.ClipNorm)
+			}
+		}
 	}
 }
 
@@ -78,7 +112,7 @@ func (f *fixture) compareGroups(t *testing.T, c *goldenCase, o GradNormsOptions)
 			}
 		}
 	}
-	if o.Clip == "" && (clipped == 0 || whole == 0) {
+	if o.Clip != ghost.Automatic && (clipped == 0 || whole == 0) {
 		t.Errorf("%s: %d groups are clipped and %d are not: the test sees one side only", o.ClipPer, clipped, whole)
 	}
 	f.checkGroups(t, fast)
@@ -233,4 +267,70 @@ func TestNonFiniteRecordsLeaveNoTraceInGroups(t *testing.T) {
 	for _, per := range []ghost.Grouping{ghost.PerLayer, ghost.PerParameter} {
 		testNonFinite(t, openFixture(t, "bert-dyn18"), per)
 	}
+}
+
+// BenchmarkClippedStep is one run of the one-pass program of the demo's GPT-2, 16 records of 64 tokens,
+// by what is clipped together.
+func BenchmarkClippedStep(b *testing.B) {
+	m, err := Open("../testdata/demo/pretrained", Options{Threads: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	p, err := m.Prepared()
+	if err != nil {
+		b.Fatal(err)
+	}
+	env, err := m.Env()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, per := range []ghost.Grouping{ghost.Whole, ghost.PerLayer, ghost.PerParameter} {
+		b.Run("per "+string(per), func(b *testing.B) {
+			program, err := p.Compile(ghost.Spec{Loss: "causal-lm", ClipNorm: 0.1, ClipPer: per, Length: 64})
+			if err != nil {
+				b.Fatal(err)
+			}
+			st, err := newStep(env, program, 1)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer st.Close()
+			w, err := loadWeights(p, program.Trained, append(program.Unreached, program.Frozen...))
+			if err != nil {
+				b.Fatal(err)
+			}
+			feeds := benchFeeds(b, program)
+			for b.Loop() {
+				if _, err := st.run(b.Context(), feeds, w, nil, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// benchFeeds are 16 records of 64 tokens for every input of a language model.
+func benchFeeds(b *testing.B, p *ghost.Program) map[string]*ort.Tensor {
+	b.Helper()
+	feeds := map[string]*ort.Tensor{}
+	for _, port := range slices.Concat(p.Data, p.Labels) {
+		v := make([]int64, 16*64)
+		for i := range v {
+			switch port.Name {
+			case "attention_mask":
+				v[i] = 1
+			case "position_ids":
+				v[i] = int64(i % 64)
+			default:
+				v[i] = int64(i*7919) % 50
+			}
+		}
+		t, err := ort.NewTensor([]int64{16, 64}, v)
+		if err != nil {
+			b.Fatal(err)
+		}
+		feeds[port.Name] = t
+	}
+	return feeds
 }

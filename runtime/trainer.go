@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
@@ -330,7 +331,7 @@ func (s *stepStats) add(r *ran, clip float64) {
 // what it is clipped to.
 func (r *ran) exceeds(row int, clip float64) bool {
 	for k, g := range r.groups {
-		if r.group[k][row] > g.Share*clip {
+		if math.Hypot(r.group[k][row], ghost.GroupFloor*r.norm[row]) > g.Share*clip {
 			return true
 		}
 	}
