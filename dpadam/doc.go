@@ -41,9 +41,9 @@
 // accountant of the (Poisson-subsampled) Gaussian mechanism with noise multiplier
 // sigma applies unchanged.
 //
-// (For units of several records see (5).) Proof. (1) K_j is an integer, so K_j + round(G_j) = round(K_j + G_j) for every
-// rounding to nearest that breaks ties by adding one half and taking the floor (a tie
-// has probability 0): the release is float32(gamma*round(K+G)), post-processing of
+// Proof (docs/noise.md has it at length; (5) is for units of several records). (1) K_j is an
+// integer, so K_j + round(G_j) = round(K_j + G_j) for every rounding to nearest that breaks
+// ties by adding one half and taking the floor (a tie has probability 0): the release is float32(gamma*round(K+G)), post-processing of
 // K+G. (2) Let D' be D with one record added, and let both be sampled with the same
 // coins for the records they share. If the extra record is not sampled K is the same
 // (the microbatches are packed from the sample alone). If it is, write S and S' for the
@@ -68,6 +68,7 @@
 // the number of its records. For each value of the coins the two outputs are dominated by
 // the subsampled Gaussian's pair; the hockey-stick divergence is jointly convex, so the
 // mixture over the coins is too.
+//
 // # Clipping
 //
 // The proof asks of a record's contribution only that its norm is at most C:

@@ -51,7 +51,7 @@ func TestInclusionThreshold(t *testing.T) {
 
 // Poisson, not a shuffle (mistake 1): sizes have the variance of a binomial, every record the
 // same rate, two records and two steps are independent. False-reject rate: 4 tests of
-// |z| > 6.5, below 4e-10, and a chi-square at 1e-9.
+// |z| > 6.5, below 4e-10, and a chi-square at 1e-9: 1.4e-9.
 func TestSamplingIsPoisson(t *testing.T) {
 	const n, q, steps = 2000, 0.05, 4000
 	seed := testSeed(t)

@@ -100,10 +100,11 @@ type FinetuneOptions struct {
 	planted  *plantedGradients // of an audit: gradients beside those of the records
 }
 
-// rho is the allowance for the single precision of norms and sums: ‖S₃₂ − S₆₄‖
-// is below 2e-6·C over all test models, which TestClippedSums holds below ρ/10;
-// ρ leaves room for models that are deeper. Training clips to C·(1−ρ); the
-// statement names ρ as an assumption.
+// rho is the allowance for the single precision of norms and sums, at least ten
+// times what is measured: of microbatches over every kept model, and of whole
+// steps of which every microbatch is repacked (rho_test.go, TestClippedSums;
+// docs/noise.md has the numbers). Training clips to C·(1−ρ); the statement names
+// ρ as an assumption.
 const rho = 1e-3
 
 // validate refuses what can be refused before anything is read.
