@@ -265,6 +265,21 @@ func FuzzParsePlan(f *testing.F) {
 		if s := p.Spec(); p.Noisy() && s.Lattice.NoiseStd() < s.NoiseMultiplier*s.ClipNorm {
 			t.Fatalf("accepted noise %g below sigma*C = %g", s.Lattice.NoiseStd(), s.NoiseMultiplier*s.ClipNorm)
 		}
+		if s := p.Spec(); p.Adapts() { // sum and count together, in standard deviations of their noise
+			a, l := s.adaptive(), s.Lattice
+			if x := math.Hypot(s.ClipNorm/l.NoiseStd(), math.Ldexp(1, -a.CountExponent-1)/float64(a.CountSigma)); x > 1/s.NoiseMultiplier {
+				t.Fatalf("accepted a joint sensitivity of %g, 1/sigma is %g", x, 1/s.NoiseMultiplier)
+			}
+		}
+		squares := 0.0
+		if s := p.Spec(); s.Clipping != nil && s.Clipping.Per != "" {
+			for _, g := range s.Clipping.Groups {
+				squares += g.Share * g.Share
+			}
+		}
+		if squares > 1 {
+			t.Fatalf("accepted groups of sensitivity %g*C", math.Sqrt(squares))
+		}
 	})
 }
 

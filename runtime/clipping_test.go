@@ -7,10 +7,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
 )
 
 // Settings that would be ignored or do not go together are refused before anything is read.
@@ -419,5 +421,76 @@ func TestBestOfAveragedWeights(t *testing.T) {
 	}
 	if r.Steps == crashSteps && !differ {
 		t.Error("the best weights are the last, not their average")
+	}
+}
+
+// One record less, everything repacked: of two seeded runs, whose noise is the same, the released sums
+// differ by at most C, by each group at most by its share, and the count by exactly half a record. All
+// gradients are longer than C, so the bound is nearly met: the test can fail.
+func TestSensitivityOfRecords(t *testing.T) {
+	const c = 1e-3
+	dir := crashDir(t)
+	data, err := os.ReadFile(filepath.Join(dir, "train.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := bytes.SplitAfter(bytes.TrimSpace(data), []byte("\n"))
+	for what, change := range map[string]func(o *FinetuneOptions){
+		"plain":         func(*FinetuneOptions) {},
+		"auto":          func(o *FinetuneOptions) { o.Clip, o.ClipGamma = "auto", 1e-4 },
+		"layers":        func(o *FinetuneOptions) { o.ClipPer = "layer" },
+		"parameters":    func(o *FinetuneOptions) { o.ClipPer, o.ClipShares = "parameter", "size" },
+		"layers auto":   func(o *FinetuneOptions) { o.ClipPer, o.Clip = "layer", "auto" },
+		"adaptive":      func(o *FinetuneOptions) { o.ClipQuantile = 0.5 },
+		"adaptive auto": func(o *FinetuneOptions) { o.ClipQuantile, o.Clip = 0.3, "auto" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			o := crashOptions(dir)
+			o.ExpectedBatch, o.SampleRate, o.Records, o.Steps, o.ClipNorm = 0, 1, crashRecords, 3, c
+			change(&o)
+			var groups []ghost.Group
+			var clipNorm, count float64
+			sum := func(rows [][]byte) map[string][]float32 {
+				o.Train = filepath.Join(t.TempDir(), "train.jsonl")
+				if err := os.WriteFile(o.Train, bytes.Join(rows, nil), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				var f *finetune
+				stepOf(t, o, func(g *finetune) { f = g })
+				groups = f.program.Groups
+				out := map[string][]float32{}
+				for _, p := range f.trainer.sums.Params() {
+					out[p.Name] = slices.Clone(f.trainer.sums.Slice(p.Name))
+				}
+				if f.plan.Adapts() {
+					clipNorm = f.trainer.stepper.ClipNorm()
+				}
+				return out
+			}
+			all := sum(rows)
+			with := clipNorm
+			for _, gone := range []int{0, 17, crashRecords - 1} {
+				rest := sum(slices.Delete(slices.Clone(rows), gone, gone+1))
+				moved := sumDistance(all, rest)
+				if moved > c || moved < 0.5*c {
+					t.Errorf("without record %d the sum moves by %g, C is %g", gone, moved, c)
+				}
+				for _, g := range groups {
+					part := map[string][]float32{}
+					for _, name := range g.Parameters {
+						part[name] = rest[name]
+					}
+					if d := sumDistance(all, part); d > g.Share*c {
+						t.Errorf("without record %d %s moves by %g, its share is %g", gone, g.Name, d, g.Share*c)
+					}
+				}
+				if o.ClipQuantile > 0 {
+					count = math.Log(with/clipNorm) / 0.2 * crashRecords // eta = 0.2, B = N
+					if math.Abs(count-0.5) > 1e-6 {                      // beyond C, so each is worth -1/2, and C grows by it
+						t.Errorf("without record %d the count moves by %g, half a record is 0.5", gone, count)
+					}
+				}
+			}
+		})
 	}
 }
