@@ -270,3 +270,20 @@ func (r *BudgetRecord) settle(l *budgetLine) error {
 	run.Charges, run.Events, run.Settled, run.settled, run.ledger = *l.Charges, l.Events, true, *l.Charges, l.Ledger
 	return nil
 }
+
+// PlannedShare is the part of the budget that everything reserved and these plans would take
+// together; above 1 they do not fit.
+func (r *BudgetRecord) PlannedShare(plans ...*Plan) (float64, error) {
+	events := r.events("")
+	for _, p := range plans {
+		if err := r.check(p); err != nil {
+			return 0, err
+		}
+		own, err := budgetEvents(p.Composition(p.Planned()))
+		if err != nil {
+			return 0, err
+		}
+		events = append(events, own...)
+	}
+	return r.pricer.share(events)
+}

@@ -43,7 +43,7 @@ const (
 )
 
 const (
-	minSearchGamma = 1e-3
+	minSearchGamma = 1e-4
 	maxSearchMean  = 1e3
 	maxSearchShape = 100
 	maxSearchGrid  = 1 << 20
@@ -292,6 +292,14 @@ func (s *SearchSpec) Epsilon(ctx context.Context, relation Relation, delta float
 	return Result{Epsilon: best, Estimate: best, Delta: delta, Order: order, Accountant: "rdp"}, nil
 }
 
+// Promise is Epsilon with the allowance for the noise sampler that a plan makes too (doc.go): what
+// the statement of a run of the search says.
+func (s *SearchSpec) Promise(ctx context.Context, relation Relation, delta float64) (Result, error) {
+	r, err := s.Epsilon(ctx, relation, accountedDelta(delta))
+	r.Delta = delta
+	return r, err
+}
+
 // CalibrateSearch returns the smallest noise multiplier, rounded up to seven digits, at which
 // a search over cells does not exceed targetEpsilon at delta, and the search with it. cell
 // gives the costs of all cells at a noise multiplier.
@@ -300,7 +308,7 @@ func CalibrateSearch(ctx context.Context, s *SearchSpec, relation Relation, delt
 		return 0, nil, err
 	}
 	sigma, err := leastNoise(targetEpsilon, func(sigma float64) (float64, error) {
-		r, err := s.WithCells(cells(sigma)...).Epsilon(ctx, relation, delta)
+		r, err := s.WithCells(cells(sigma)...).Promise(ctx, relation, delta)
 		if errors.Is(err, errNoFinite) {
 			return math.Inf(1), nil
 		}

@@ -11,7 +11,7 @@ import (
 //
 // K is the smallest k with F(k) > U, where F is the distribution function and U a number of 640
 // random bits. F is summed up in 768-bit arithmetic from the ratios of successive
-// probabilities, whose rounding errors stay below 2^-740 over the at most 2^20 terms, and the
+// probabilities, whose rounding errors stay below 2^-740 over the at most 2^23 terms, and the
 // tail that is left out of the normalisation is below 2^-600: the total variation distance to
 // the distribution that is accounted is below 2^-599, which doc.go's argument has room for.
 func (s *SearchSpec) Draw() (int64, error) {

@@ -35,22 +35,22 @@ func (s *Spec) validateSearch() error {
 	return nil
 }
 
-// CellOf returns what a run with this configuration costs, as a cell of a search: sigma is
-// its noise multiplier, and what c says of that and of a target is left aside.
-func CellOf(c Config, sigma float64) ([]BudgetEvent, error) {
+// CellOf returns what a run with this configuration costs at noise multiplier sigma, as a cell
+// of a search, with the run's relation and delta. What c says of the noise, of a target and of
+// a budget is left aside.
+func CellOf(c Config, sigma float64) (cell []BudgetEvent, relation Relation, delta float64, err error) {
 	c.TargetEpsilon, c.NoiseMultiplier, c.BudgetShare, c.Budget, c.Search = 0, sigma, 0, nil, nil
 	s, err := resolve(c)
 	if err != nil {
-		return nil, err
+		return nil, "", 0, err
 	}
-	return budgetEvents(s.composition(Charges{s.Steps, s.Evaluation.count()}))
+	cell, err = budgetEvents(s.composition(Charges{s.Steps, s.Evaluation.count()}))
+	return cell, s.Relation, s.Delta, err
 }
 
 // priceSearch prices the whole search.
 func (p *Plan) priceSearch() (Result, error) {
-	r, err := p.spec.Search.Epsilon(context.Background(), p.spec.Relation, accountedDelta(p.spec.Delta))
-	r.Delta = p.spec.Delta
-	return r, err
+	return p.spec.Search.Promise(context.Background(), p.spec.Relation, p.spec.Delta)
 }
 
 // searchEpsilon prices a run of a search: the whole search, whatever this run was charged, and
@@ -66,7 +66,5 @@ func (p *Plan) searchEpsilon(c Charges) (Result, error) {
 	}
 	s := p.spec.Search.clone()
 	s.Cells, s.Grid = append(s.Cells, more), s.Grid+1
-	r, err := s.Epsilon(context.Background(), p.spec.Relation, accountedDelta(p.spec.Delta))
-	r.Delta = p.spec.Delta
-	return r, err
+	return s.Promise(context.Background(), p.spec.Relation, p.spec.Delta)
 }

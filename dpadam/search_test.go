@@ -333,9 +333,12 @@ func TestSearchSpecIsChecked(t *testing.T) {
 // and its statement say so.
 func TestPlanOfASearch(t *testing.T) {
 	c := evaluatedConfig()
-	cell, err := CellOf(c, 1)
+	cell, relation, delta, err := CellOf(c, 1)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if relation != AddRemove || delta != 1e-4 {
+		t.Errorf("%s, %v", relation, delta)
 	}
 	search := mustSearch(t, "", 1, 5, cell, []BudgetEvent{{0.1, 1, 30}})
 	c.Search = search

@@ -99,6 +99,9 @@ func (f *finetune) validate(ctx context.Context, step int64) error {
 	}
 	if o.ValidPublic {
 		f.metrics = append(f.metrics, m)
+		if f.score = s.Accuracy; math.IsNaN(s.Accuracy) {
+			f.score = -s.Loss
+		}
 	}
 	text := fmt.Sprintf("valid after step %d: loss %.4f over %d scored", step, s.Loss, s.Scored)
 	if !math.IsNaN(s.Accuracy) {

@@ -15,6 +15,9 @@ const (
 	KeepBest = "best"
 )
 
+// defaultEvaluationNoise is S where --evaluation-noise is not given.
+const defaultEvaluationNoise = 10
+
 // privateEvaluations are the noised evaluations of a run on private validation data.
 type privateEvaluations struct {
 	evaluator *dpadam.Evaluator
@@ -57,7 +60,7 @@ func (f *finetune) evaluationSpec() (*dpadam.EvaluationSpec, error) {
 		return nil, nil
 	}
 	rows := int64(len(f.valid.examples))
-	e := &dpadam.EvaluationSpec{Count: o.DPEvaluate, Kind: o.Evaluation, NoiseMultiplier: cmp.Or(o.EvaluationNoise, 10),
+	e := &dpadam.EvaluationSpec{Count: o.DPEvaluate, Kind: o.Evaluation, NoiseMultiplier: cmp.Or(o.EvaluationNoise, defaultEvaluationNoise),
 		Records: cmp.Or(o.ValidRecords, rows), RecordsDeclared: o.ValidRecords > 0}
 	if e.Records < rows {
 		return nil, usage("%s has %d rows, more than --valid-records %d", o.Valid, rows, e.Records)
@@ -232,7 +235,7 @@ func (f *finetune) evaluated(number int64, v dpadam.Evaluation) error {
 	} else {
 		m.NoisedAccuracy = &v.Value
 	}
-	f.metrics = append(f.metrics, m)
+	f.metrics, f.score = append(f.metrics, m), score
 	f.options.Progress.Message(fmt.Sprintf("valid after step %d: noised %s %.4f (noise of standard deviation %.2g; paid for)", f.taken, e.kind, v.Value, v.NoiseStd))
 	if f.options.Keep != KeepBest || (e.best != nil && score <= e.best.Score) {
 		return nil
@@ -255,6 +258,6 @@ func (f *finetune) takeBest() error {
 		return err
 	}
 	f.options.Progress.Message(fmt.Sprintf("the written model has the weights after step %d, which had the best noised evaluation", b.Step))
-	f.taken = b.Step
+	f.taken, f.score = b.Step, b.Score
 	return nil
 }

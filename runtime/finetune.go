@@ -22,6 +22,9 @@ type FinetuneResult struct {
 	NoiseMultiplier float64
 	Out             string
 	Stamp           string // "NOT PRIVATE: …", or empty
+	// Score is that of the written model, larger is better: a noised evaluation that was paid
+	// for, or of public validation data the accuracy, else the loss times -1. NaN without any.
+	Score float64
 }
 
 // ErrInterrupted is wrapped by the error of a run that was stopped on request
@@ -43,7 +46,7 @@ func Finetune(ctx context.Context, o FinetuneOptions) (_ *FinetuneResult, err er
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	f := &finetune{options: &o, out: outputDir{path: o.Out, hook: o.Hook}}
+	f := &finetune{options: &o, out: outputDir{path: o.Out, hook: o.Hook}, score: math.NaN()}
 	defer func() { err = errors.Join(err, f.close()) }()
 	for _, stage := range []func(context.Context) error{f.open, f.read, f.compile, f.settle, f.begin} {
 		if err := stage(ctx); err != nil {
@@ -92,6 +95,7 @@ type finetune struct {
 	debug    *debugLog
 
 	evaluations *privateEvaluations // nil without any
+	score       float64             // of the present weights; NaN if nothing that may be released says it
 }
 
 func (f *finetune) close() error {
@@ -521,7 +525,7 @@ func (f *finetune) finish(ctx context.Context) (*FinetuneResult, error) {
 	s := f.plan.Spec()
 	result := &FinetuneResult{
 		Steps: f.taken, Planned: s.Steps, Epsilon: epsilon, Delta: s.Delta, NoiseMultiplier: s.NoiseMultiplier,
-		Out: f.out.path, Stamp: f.plan.Stamp(),
+		Out: f.out.path, Stamp: f.plan.Stamp(), Score: f.score,
 	}
 	if err := f.writeModel(result); err != nil {
 		return nil, err

@@ -96,8 +96,9 @@ type FinetuneOptions struct {
 	// Hook is called at named fault points; tests kill the process there.
 	Hook durable.Hook `yaml:"-"`
 
-	canaries []tokenize.Record // of an audit: records after those of Train
-	planted  *plantedGradients // of an audit: gradients beside those of the records
+	search   *dpadam.SearchSpec // of a run of a search by random stopping
+	canaries []tokenize.Record  // of an audit: records after those of Train
+	planted  *plantedGradients  // of an audit: gradients beside those of the records
 }
 
 // rho is the allowance for the single precision of norms and sums, at least ten
@@ -193,13 +194,26 @@ type planFacts struct {
 
 // plan turns the options into the immutable plan of a run.
 func (o *FinetuneOptions) plan(ctx context.Context, facts planFacts) (*dpadam.Plan, error) {
+	c, err := o.config(facts)
+	if err != nil {
+		return nil, err
+	}
+	p, err := dpadam.NewPlanContext(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("the plan: %w", err)
+	}
+	return p, nil
+}
+
+// config is what plan asks dpadam for.
+func (o *FinetuneOptions) config(facts planFacts) (dpadam.Config, error) {
 	r := recipes[o.Task]
 	c := dpadam.Config{
 		Records: o.Records, RecordsDeclared: o.Records > 0, ExpectedBatch: o.ExpectedBatch, SampleRate: o.SampleRate,
 		Epochs: o.Epochs, Steps: o.Steps, Delta: o.Delta,
 		TargetEpsilon: o.TargetEpsilon, NoiseMultiplier: o.NoiseMultiplier, NoPrivacy: o.NoPrivacy,
 		Relation: dpadam.Relation(o.Relation), Accountant: o.Accountant, ClipNorm: o.ClipNorm, Dim: facts.dim,
-		Microbatch: facts.microbatch, Buckets: facts.buckets, Seed: o.Seed, Evaluation: facts.evaluation,
+		Microbatch: facts.microbatch, Buckets: facts.buckets, Seed: o.Seed, Evaluation: facts.evaluation, Search: o.search,
 	}
 	if c.Records == 0 && (c.SampleRate == 0 || c.ExpectedBatch == 0) {
 		c.Records = facts.rows
@@ -215,7 +229,7 @@ func (o *FinetuneOptions) plan(ctx context.Context, facts planFacts) (*dpadam.Pl
 		c.ClipNorm = o.clipNorm()
 	}
 	if err := o.planBudget(&c); err != nil {
-		return nil, err
+		return c, err
 	}
 	o.planUnits(&c)
 	o.planClipping(&c, facts.groups)
@@ -231,11 +245,7 @@ func (o *FinetuneOptions) plan(ctx context.Context, facts planFacts) (*dpadam.Pl
 	if c.Schedule.Name == "" {
 		c.Schedule.Name = r.schedule
 	}
-	p, err := dpadam.NewPlanContext(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("the plan: %w", err)
-	}
-	return p, nil
+	return c, nil
 }
 
 // optimizer is what --optimizer and its settings name.

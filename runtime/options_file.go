@@ -19,9 +19,7 @@ var mayBeZero = []string{"seed", "weight-decay", "momentum", "threads"}
 // must be.
 func ParseOptions(data []byte) (FinetuneOptions, error) {
 	var o FinetuneOptions
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	if err := dec.Decode(&o); err != nil && !errors.Is(err, io.EOF) {
+	if err := strictYAML(data, &o); err != nil {
 		return o, usage("the configuration: %w", err)
 	}
 	given := map[string]any{}
@@ -34,6 +32,16 @@ func ParseOptions(data []byte) (FinetuneOptions, error) {
 		}
 	}
 	return o, nil
+}
+
+// strictYAML decodes into v and refuses unknown names.
+func strictYAML(data []byte, v any) error {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
 }
 
 // field is the option of a name; the zero Value for an unknown one.

@@ -43,12 +43,7 @@ func (a *app) trainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.library != "" {
-				options.Library = a.library
-			}
-			if a.threads != 0 {
-				options.Threads = a.threads
-			}
+			a.commonOptions(&options)
 			return a.train(cmd.Context(), options)
 		},
 	}
