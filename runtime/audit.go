@@ -133,7 +133,9 @@ func (a *auditRun) plan(ctx context.Context) (err error) {
 		}
 		a.claim.Epsilon = r.Epsilon
 	}
-	_, err = a.o.Size(a.o.Canaries, a.claim)
+	options := a.o.Options
+	options.Gaussian = a.o.WhiteBox && a.spec.SampleRate == 1
+	_, err = options.Size(a.o.Canaries, a.claim)
 	return err
 }
 

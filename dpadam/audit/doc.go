@@ -16,7 +16,7 @@
 //
 // A lower bound above the claim refutes the claim, except with probability at most the
 // significance. A lower bound below it proves nothing: the attack may have been weak, or the
-// canaries few. [OneRun.Most] says what an audit of a given size could at most have shown; one
+// canaries few. [Size.Most] says what an audit of a given size could at most have shown; one
 // that could not have failed is no evidence, and [Size.Check] refuses it.
 //
 // A result is a function of which canaries were in, and of the mechanism's secrets: it is

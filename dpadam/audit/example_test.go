@@ -49,8 +49,8 @@ func ExampleWhiteBox() {
 }
 
 // How many canaries does it take to refute epsilon = 4?
-func ExampleMinCanaries() {
-	m, err := audit.MinCanaries(4, 1e-6, 0.05)
+func ExampleSize_Fewest() {
+	m, err := audit.Size{Epsilon: 4, Delta: 1e-6, Significance: 0.05}.Fewest()
 	fmt.Println(m, err)
 	// Output: 166 <nil>
 }

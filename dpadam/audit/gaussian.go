@@ -22,12 +22,14 @@ func (o OneRun) GaussianEpsilon(significance float64) (float64, error) {
 		return 0, err
 	}
 	if o.Delta == 0 {
-		return 0, invalid("delta", o.Delta, "must be > 0: no Gaussian mechanism is private at delta = 0")
+		return 0, errNoDelta
 	}
 	return first(func(epsilon float64) bool {
 		return o.refutesGaussian(significance, GaussianMu(epsilon, o.Delta))
 	}), nil
 }
+
+var errNoDelta = invalid("delta", 0.0, "must be > 0: no Gaussian mechanism is private at delta = 0")
 
 // refutesGaussian reports whether the counts contradict privacy of parameter mu. With
 // r_i = P[the last i guesses of an order are right, and ...] bounded from the significance

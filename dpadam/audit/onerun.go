@@ -87,10 +87,3 @@ func (o OneRun) Epsilon(significance float64) (float64, error) {
 	}
 	return first(func(epsilon float64) bool { return o.refutes(epsilon, significance) }), nil
 }
-
-// Most is the bound that this audit would have given with every guess right, the most that it
-// could show. It is about ln(r/3) at significance 0.05.
-func (o OneRun) Most(significance float64) (float64, error) {
-	o.Correct = o.Guesses
-	return o.Epsilon(significance)
-}

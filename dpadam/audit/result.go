@@ -12,13 +12,14 @@ type Result struct {
 	OneRun
 	Claimed      float64 `json:"claimed_epsilon"`
 	Significance float64 `json:"significance"`
+	Method       Method  `json:"bound"`       // whose bound Bound is
 	Bound        float64 `json:"lower_bound"` // of the true epsilon, at confidence 1-Significance
 	Most         float64 `json:"most"`        // the bound with every guess right
 	// Fewest is the number of canaries without which no audit could refute the claim.
 	Fewest int `json:"fewest_canaries"`
-	// Gaussian is the bound that also uses that the mechanism is a Gaussian one; it is there
-	// if that was said, and decides nothing.
-	Gaussian *float64 `json:"gaussian_lower_bound,omitempty"`
+	// Other is the bound of the other method, which decides nothing; nil where that method does
+	// not apply.
+	Other    *float64 `json:"other_lower_bound,omitempty"`
 	Refuted  bool     `json:"refuted"` // Bound > Claimed
 	Included int      `json:"canaries_in"`
 	Area     float64  `json:"auroc"`
@@ -32,9 +33,11 @@ type Result struct {
 // Options are the size of an audit.
 type Options struct {
 	Significance float64 // probability to refute a claim that is true
-	// Guesses is fixed in advance; 0 takes ChooseGuesses, a function of public numbers.
+	// Guesses is fixed in advance; 0 takes Size.Choose, a function of public numbers.
 	Guesses int
-	// Gaussian says that the mechanism is known to be a Gaussian one, without sampling.
+	Method  Method // empty for MethodOneRun
+	// Gaussian says that the mechanism is known to be a Gaussian one, without sampling. MethodGaussian
+	// is refused without it.
 	Gaussian bool
 }
 
@@ -42,9 +45,15 @@ type Options struct {
 // refute the claim whatever came out (Size.Check).
 func (o Options) Size(m int, c Claim) (Size, error) {
 	s := Size{Canaries: m, Guesses: o.Guesses, Epsilon: c.Epsilon, Delta: c.Delta, Significance: o.Significance}
+	var err error
+	if s.Method, err = ParseMethod(string(o.Method)); err != nil {
+		return s, err
+	}
+	if s.Method == MethodGaussian && !o.Gaussian {
+		return s, invalid("bound", s.Method, "holds for gradients in steps without sampling only (sampling rate 1); take one-run")
+	}
 	if s.Guesses == 0 {
-		var err error
-		if s.Guesses, err = ChooseGuesses(m, c.Epsilon, c.Delta, o.Significance); err != nil {
+		if s.Guesses, err = s.Choose(); err != nil {
 			return s, err
 		}
 	}
@@ -57,25 +66,26 @@ func Evaluate(s Scores, c Claim, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Claimed: c.Epsilon, Significance: o.Significance, Scores: s, Included: len(Included(s.In))}
+	r := &Result{Claimed: c.Epsilon, Significance: o.Significance, Method: size.Method, Scores: s, Included: len(Included(s.In))}
 	if r.OneRun, err = s.Guess(size.Guesses, c.Delta); err != nil {
 		return nil, err
 	}
-	if r.Bound, err = r.Epsilon(o.Significance); err != nil {
+	if r.Bound, err = r.by(r.Method, o.Significance); err != nil {
 		return nil, err
 	}
 	if r.Most, err = size.Most(); err != nil {
 		return nil, err
 	}
-	if r.Fewest, err = MinCanaries(c.Epsilon, c.Delta, o.Significance); err != nil {
+	if r.Fewest, err = size.Fewest(); err != nil {
 		return nil, err
 	}
-	if o.Gaussian {
-		g, err := r.GaussianEpsilon(o.Significance)
+	if o.Gaussian && c.Delta > 0 {
+		other := map[Method]Method{MethodOneRun: MethodGaussian, MethodGaussian: MethodOneRun}[r.Method]
+		x, err := r.by(other, o.Significance)
 		if err != nil {
 			return nil, err
 		}
-		r.Gaussian = &g
+		r.Other = &x
 	}
 	r.Refuted = r.Bound > c.Epsilon
 	return r, r.curve()

@@ -225,19 +225,19 @@ func TestChoosingGuessesIsHonest(t *testing.T) {
 	}
 }
 
-// Sizes: every guess right refutes from MinCanaries on and not below; the audit of the notes
+// Sizes: every guess right refutes from Fewest on and not below; the audit of the notes
 // at epsilon = 8; the chosen number of guesses can fail where any can.
 func TestSizes(t *testing.T) {
 	for _, c := range []struct {
 		epsilon, delta float64
 		want           int
 	}{{2, 0, 24}, {8, 0, 8932}, {8, 1e-5, 12977}, {0.1, 0, 5}} {
-		got, err := MinCanaries(c.epsilon, c.delta, 0.05)
+		got, err := Size{Epsilon: c.epsilon, Delta: c.delta, Significance: 0.05}.Fewest()
 		if err != nil || got != c.want {
 			t.Errorf("epsilon %g, delta %g: %d canaries, want %d, %v", c.epsilon, c.delta, got, c.want, err)
 		}
 		for m, can := range map[int]bool{got: true, got - 1: false} {
-			if err := (Size{m, m, c.epsilon, c.delta, 0.05}).Check(); (err == nil) != can {
+			if err := (Size{m, m, c.epsilon, c.delta, 0.05, ""}).Check(); (err == nil) != can {
 				t.Errorf("epsilon %g with %d canaries: %v", c.epsilon, m, err)
 			}
 		}
@@ -246,10 +246,10 @@ func TestSizes(t *testing.T) {
 		for _, epsilon := range []float64{0.1, 1, 2, 4, 8} {
 			s := Size{Canaries: m, Epsilon: epsilon, Delta: 1e-5, Significance: 0.05}
 			var err error
-			if s.Guesses, err = ChooseGuesses(m, epsilon, 1e-5, 0.05); err != nil {
+			if s.Guesses, err = s.Choose(); err != nil {
 				t.Fatal(err)
 			}
-			least, err := MinCanaries(epsilon, 1e-5, 0.05)
+			least, err := s.Fewest()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,7 +268,7 @@ func TestPowerIsWhatSimulationsGive(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	s := Size{Canaries: 4000, Epsilon: 2, Delta: 1e-5, Significance: 0.05}
 	var err error
-	if s.Guesses, err = ChooseGuesses(s.Canaries, s.Epsilon, s.Delta, s.Significance); err != nil {
+	if s.Guesses, err = s.Choose(); err != nil {
 		t.Fatal(err)
 	}
 	for _, factor := range []float64{1, 2, 3} {
@@ -292,5 +292,51 @@ func TestPowerIsWhatSimulationsGive(t *testing.T) {
 		if math.Abs(got-p) > 5*math.Sqrt(p*(1-p)/300)+0.05 {
 			t.Errorf("1/%g of the noise: refuted in %.3f of the runs, predicted %.3f", factor, got, p)
 		}
+	}
+}
+
+// The Gaussian test as a Size: more right guesses never refute less, Fewest is where refuting
+// begins, and the chosen number of guesses finds out half the noise at claims where the one-run
+// bound is blind.
+func TestGaussianSizes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := rapid.IntRange(1, 400).Draw(t, "m")
+		r := rapid.IntRange(1, m).Draw(t, "r")
+		v := rapid.IntRange(0, r-1).Draw(t, "v")
+		mu := rapid.Float64Range(0.01, 6).Draw(t, "mu")
+		o := OneRun{m, r, v, 1e-5}
+		better := o
+		better.Correct++
+		if o.refutesGaussian(0.05, mu) && !better.refutesGaussian(0.05, mu) {
+			t.Fatalf("%+v refutes mu = %g, with one more right guess it does not", o, mu)
+		}
+	})
+	for _, epsilon := range []float64{0.5, 2, 8} {
+		s := Size{Epsilon: epsilon, Delta: 1e-5, Significance: 0.05, Method: MethodGaussian}
+		least, err := s.Fewest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m, can := range map[int]bool{least: true, least - 1: false} {
+			s.Canaries, s.Guesses = m, m
+			if m == 0 {
+				continue
+			}
+			if err := s.Check(); (err == nil) != can {
+				t.Errorf("epsilon %g with %d canaries: %v", epsilon, m, err)
+			}
+		}
+		s.Canaries = 20000
+		if s.Guesses, err = s.Choose(); err != nil {
+			t.Fatal(err)
+		}
+		power, err := s.Power(2 * GaussianMu(epsilon, 1e-5))
+		if err != nil || power < 0.99 {
+			t.Errorf("epsilon %g: %d guesses, power %g, %v", epsilon, s.Guesses, power, err)
+		}
+		t.Logf("epsilon %g: fewest %d, %d guesses of 20,000, power %.4f", epsilon, least, s.Guesses, power)
+	}
+	if _, err := ParseMethod("bayes"); !errors.Is(err, dpadam.ErrInvalid) {
+		t.Errorf("unknown method: %v", err)
 	}
 }

@@ -88,6 +88,7 @@ func (w WhiteBox) Plan(ctx context.Context) (*dpadam.Plan, Claim, error) {
 		}
 		claim.Epsilon = r.Epsilon
 	}
+	w.Gaussian = q == 1
 	_, err = w.Size(w.Canaries, claim)
 	return p, claim, err
 }
@@ -127,7 +128,7 @@ func (w WhiteBox) audit(ctx context.Context, plan *dpadam.Plan, claim Claim, in 
 
 // Evaluate holds what Run saw against a claim; s is the plan of the run.
 func (t *Trace) Evaluate(claim Claim, o Options, s dpadam.Spec) (_ *WhiteBoxResult, err error) {
-	o.Gaussian = s.SampleRate == 1 && claim.Delta > 0
+	o.Gaussian = s.SampleRate == 1
 	r := &WhiteBoxResult{SampleRate: s.SampleRate, Steps: s.Steps, NoiseMultiplier: s.NoiseMultiplier, Noise: t.Noise}
 	if r.Result, err = Evaluate(t.Scores, claim, o); err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func (t *Trace) Evaluate(claim Claim, o Options, s dpadam.Spec) (_ *WhiteBoxResu
 		check, err = CheckPoisson(t.Batches, max(1, r.Included), s.SampleRate)
 		r.Sampling = &check
 	case s.NoiseMultiplier > 0:
-		size := Size{Canaries: r.Canaries, Guesses: r.Guesses, Epsilon: claim.Epsilon, Delta: claim.Delta, Significance: o.Significance}
+		size := Size{Canaries: r.Canaries, Guesses: r.Guesses, Epsilon: claim.Epsilon, Delta: claim.Delta, Significance: o.Significance, Method: r.Method}
 		var power float64
 		power, err = size.Power(2 * math.Sqrt(float64(s.Steps)) / s.NoiseMultiplier)
 		r.Power = &power

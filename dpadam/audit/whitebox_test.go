@@ -40,9 +40,9 @@ func TestCorrectRunIsNotRefuted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := Size{20000, r.Guesses, 2, 1e-5, 0.05}
+	size := Size{Canaries: 20000, Guesses: r.Guesses, Epsilon: 2, Delta: 1e-5, Significance: 0.05}
 	rate := chance(size, GaussianMu(2, 1e-5), 0.7, false) + chance(size, GaussianMu(2, 1e-5), 2, true)
-	t.Logf("bound %.3f, Gaussian %.3f, %d of %d guesses right of %d canaries; false-reject rate %.1e", r.Bound, *r.Gaussian, r.Correct, r.Guesses, r.Canaries, rate)
+	t.Logf("bound %.3f, Gaussian %.3f, %d of %d guesses right of %d canaries; false-reject rate %.1e", r.Bound, *r.Other, r.Correct, r.Guesses, r.Canaries, rate)
 	if rate > 1e-5 {
 		t.Errorf("the test rejects a correct run with probability %.1e", rate)
 	}
@@ -66,7 +66,7 @@ func TestTwentyCorrectRuns(t *testing.T) {
 		if r.Refuted {
 			above++
 		}
-		if *r.Gaussian > 2 {
+		if *r.Other > 2 {
 			gaussian++
 		}
 	}
@@ -105,7 +105,7 @@ func TestWhiteBoxWithSampling(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("bound %.3f, claimed %.3f, area %.3f, sampling %+v", r.Bound, r.Claimed, r.Area, *r.Sampling)
-	if r.Refuted || r.Faults != nil || r.Power != nil || r.Gaussian != nil {
+	if r.Refuted || r.Faults != nil || r.Power != nil || r.Other != nil {
 		t.Errorf("%+v", r)
 	}
 	// The attack sees records come and go: an area of about 0.61, with a standard deviation of 0.009.

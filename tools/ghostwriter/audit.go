@@ -46,6 +46,7 @@ func (a *app) auditCommand() *cobra.Command {
 			"he sees every step's noised sum. With --noise-multiplier or --no-privacy beside it, --target-epsilon is the claim to audit.\n\n" +
 			"The result is debug output: it is NOT covered by any epsilon.",
 		Example: "  ghostwriter audit --target-epsilon 2 --delta 1e-5\n" +
+			"  ghostwriter audit --target-epsilon 8 --bound gaussian\n" +
 			"  ghostwriter audit --sample-rate 0.05 --steps 100 --noise-multiplier 2 --plot audit.svg --json\n" +
 			"  ghostwriter audit --model gpt2/ --task lm --train texts.jsonl --target-epsilon 2 --canaries 1000\n" +
 			"  ghostwriter audit --white-box --model gpt2/ --task lm --train texts.jsonl --target-epsilon 2",
@@ -62,6 +63,8 @@ func (a *app) auditCommand() *cobra.Command {
 	fl.IntVar(&in.canaries, "canaries", 0, "how many (default 20000; 1000 if they are records)")
 	fl.Float64Var(&in.Significance, "significance", 0.05, "probability to refute a claim that is true; the confidence is 1 less this")
 	fl.IntVar(&in.Guesses, "guesses", 0, "of how many canaries to guess, half of them in, half out (default: the number that would\nbest find out half the noise, from public numbers alone)")
+	fl.StringVar((*string)(&in.Method), "bound", "", "one-run: refutes (epsilon, delta) of any mechanism; gaussian: refutes that so much Gaussian noise was added,\n"+
+		"sharp at large epsilon too, for --white-box without sampling (default one-run)")
 	fl.StringVar(&in.figure, "plot", "", "write a figure (SVG): scores, ROC curve, bound and claim")
 	fl.Uint64Var(&in.seed, "seed", 0, "make coins, samples and noise a function of this: for tests")
 	return c
@@ -69,7 +72,7 @@ func (a *app) auditCommand() *cobra.Command {
 
 // whiteBoxFlags are those that make sense without a model.
 var whiteBoxFlags = []string{
-	"white-box", "canaries", "significance", "guesses", "plot", "seed",
+	"white-box", "canaries", "significance", "guesses", "bound", "plot", "seed",
 	"target-epsilon", "noise-multiplier", "delta", "sample-rate", "steps", "accountant",
 	"json", "ort-lib", "threads", "help",
 }
@@ -136,7 +139,7 @@ func stepLines(r *audit.WhiteBoxResult) []string {
 	if r.Power != nil {
 		lines = append(lines, fmt.Sprintf("power             %.4f: the probability to refute the claim if half of the noise were missing", *r.Power))
 		if *r.Power < 0.5 {
-			lines = append(lines, "                  WEAK: it would more probably miss that; take more --canaries, or claim a smaller epsilon or delta")
+			lines = append(lines, "                  WEAK: it would more probably miss that; take --bound gaussian, more --canaries, or a smaller claim")
 		}
 	}
 	lines = append(lines, fmt.Sprintf("noise             %.4f of its standard deviation, %d of %d coordinates without any", r.Noise.Ratio, r.Noise.Missing, r.Noise.Drawn))
@@ -210,15 +213,21 @@ type recordsReport struct {
 	Run trainingRun `json:"run"`
 }
 
+// What a bound assumes, and what the other one does, by the deciding method.
+var (
+	assuming  = map[audit.Method]string{audit.MethodGaussian: ", the mechanism being Gaussian"}
+	otherwise = map[audit.Method]string{audit.MethodGaussian: " of whatever mechanism", audit.MethodOneRun: " if the mechanism is Gaussian"}
+)
+
 // printAudit prints the report as JSON, or what it says in lines.
 func (a *app) printAudit(report any, r *audit.Result, what string, more []string) error {
 	return a.print(report, func() {
 		a.printf("%s\n\n", auditBanner)
 		a.printf("canaries          %d %s, %d of them in (fewer than %d could not refute this claim)\n", r.Canaries, what, r.Included, r.Fewest)
 		a.printf("guesses           %d, fixed in advance; %d right\n", r.Guesses, r.Correct)
-		a.printf("lower bound       epsilon >= %s at confidence %.4g %% (%s with every guess right)\n", below(r.Bound), 100*(1-r.Significance), below(r.Most))
-		if r.Gaussian != nil {
-			a.printf("                  epsilon >= %s if the mechanism is Gaussian; this decides nothing\n", below(*r.Gaussian))
+		a.printf("lower bound       epsilon >= %s at confidence %.4g %%%s (%s with every guess right)\n", below(r.Bound), 100*(1-r.Significance), assuming[r.Method], below(r.Most))
+		if r.Other != nil {
+			a.printf("                  epsilon >= %s%s; this decides nothing\n", below(*r.Other), otherwise[r.Method])
 		}
 		a.printf("claimed           epsilon = %s at delta = %s\n", above(&r.Claimed), exact(&r.Delta))
 		a.printf("attack            area under the ROC curve %.4f, true positive rate %.4f at false positive rate 0.01, %.4f at 0.1\n", r.Area, r.At01, r.At1)

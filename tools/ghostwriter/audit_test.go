@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -176,6 +177,30 @@ func TestAuditOfTraining(t *testing.T) {
 	} {
 		if code, _, messages := auditCommandLine(t, args...); code != runtime.ExitUsage || !strings.Contains(messages, say) {
 			t.Errorf("%s: exit code %d: %s", say, code, messages)
+		}
+	}
+}
+
+// At epsilon = 8 the Gaussian bound refutes a run with half of the noise that the claim takes, where the
+// one-run bound is blind; it is refused where it does not hold.
+func TestAuditByTheGaussianBound(t *testing.T) {
+	whole := auditJSON(t, 0, "--target-epsilon", "8", "--steps", "1", "--bound", "gaussian")
+	if whole.Verdict != "not refuted" || whole.Power < 0.99 {
+		t.Errorf("%+v", whole)
+	}
+	half := []string{"--target-epsilon", "8", "--steps", "1", "--noise-multiplier", fmt.Sprint(whole.Sigma / 2)}
+	if a := auditJSON(t, runtime.ExitFailed, append(half, "--bound", "gaussian")...); a.Verdict != "refuted" || a.Bound <= 8 {
+		t.Errorf("half of the noise: %+v", a)
+	}
+	if a := auditJSON(t, 0, half...); a.Bound > 8 {
+		t.Errorf("half of the noise by the one-run bound: %+v", a)
+	}
+	for say, args := range map[string][]string{
+		"without sampling": {"--sample-rate", "0.1", "--bound", "gaussian"},
+		"one-run or":       {"--bound", "bayes"},
+	} {
+		if code, _, messages := auditCommandLine(t, args...); code != runtime.ExitUsage || !strings.Contains(messages, say) {
+			t.Errorf("%q: exit code %d: %s", args, code, messages)
 		}
 	}
 }
