@@ -165,7 +165,7 @@ func (r *BudgetRecord) Afford(p *Plan) error {
 	if err := r.check(p); err != nil {
 		return err
 	}
-	events, err := budgetEvents(p.Composition(p.Planned()))
+	events, err := p.budgetCost(p.Planned())
 	if err != nil {
 		return err
 	}
@@ -210,6 +210,9 @@ func (b *Budget) Reserve(l *Ledger, name string) error {
 	if err := b.record.check(p); err != nil {
 		return err
 	}
+	if p.spec.Search != nil {
+		return b.record.permitSearch(l)
+	}
 	total := p.Planned()
 	if c := l.Charges(); c.Steps > total.Steps || c.Evaluations > total.Evaluations { // torn lines
 		total = Charges{max(total.Steps, c.Steps), max(total.Evaluations, c.Evaluations)}
@@ -224,7 +227,7 @@ func (b *Budget) Reserve(l *Ledger, name string) error {
 		}
 		total = Charges{max(total.Steps, run.Charges.Steps), max(total.Evaluations, run.Charges.Evaluations)} // never less than it has
 	}
-	events, err := budgetEvents(p.Composition(total))
+	events, err := p.budgetCost(total)
 	if err != nil {
 		return err
 	}
@@ -251,6 +254,9 @@ func (b *Budget) Settle(records ...*LedgerRecord) error {
 	if err := b.record.check(ledger.plan); err != nil {
 		return err
 	}
+	if ledger.plan.spec.Search != nil {
+		return fmt.Errorf("%w: run %.12s is the chosen one of a search by random stopping, whose price is the same however many steps it took", ErrBudgetFile, ledger.run)
+	}
 	run := b.record.run(ledger.run)
 	if run == nil {
 		return fmt.Errorf("%w: run %.12s draws on this budget and has reserved nothing: it has charged nothing, or lines are missing from the budget", ErrBudgetFile, ledger.run)
@@ -270,7 +276,7 @@ func (b *Budget) Settle(records ...*LedgerRecord) error {
 	if run.Settled && run.Charges == total {
 		return nil
 	}
-	if line.Events, err = budgetEvents(ledger.plan.Composition(total)); err != nil {
+	if line.Events, err = ledger.plan.budgetCost(total); err != nil {
 		return err
 	}
 	return b.append(line)

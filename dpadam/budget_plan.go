@@ -71,9 +71,9 @@ func (s *Spec) calibrateShare(ctx context.Context) (float64, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		events := []BudgetEvent{{s.SampleRate, sigma, s.Steps}}
+		events := []BudgetEvent{{s.SampleRate, sigma, s.Steps, nil}}
 		if s.Evaluation != nil {
-			events = append(events, BudgetEvent{1, s.Evaluation.NoiseMultiplier, evaluations})
+			events = append(events, BudgetEvent{1, s.Evaluation.NoiseMultiplier, evaluations, nil})
 		}
 		return pricer.share(events)
 	})

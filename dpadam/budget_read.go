@@ -24,6 +24,19 @@ type BudgetRun struct {
 	settled Charges
 }
 
+// search is the search that the entry is, nil for a run.
+func (r *BudgetRun) search() *SearchSpec {
+	if len(r.Events) == 1 {
+		return r.Events[0].Search
+	}
+	return nil
+}
+
+// maxBudgetRuns bounds the runs of a budget. The noise sampler's distance from its ideal, 2^-508
+// for the largest run that there can be (doc.go), stays below 2^-494 for all of them: enough for every
+// epsilon up to 240.
+const maxBudgetRuns = 10_000
+
 // BudgetRecord is what a budget file says, verified.
 type BudgetRecord struct {
 	terms BudgetTerms
@@ -225,7 +238,7 @@ func (r *BudgetRecord) link(l *budgetLine) error {
 			return errors.New("the line before it is not a budget line")
 		}
 	}
-	if err := r.terms.composition(l.Events).Validate(); err != nil {
+	if err := r.terms.check(l.Events); err != nil {
 		return err
 	}
 	if l.Type == lineReserve {
@@ -250,6 +263,9 @@ func (r *BudgetRecord) begin(l *budgetLine) error {
 func (r *BudgetRecord) reserve(l *budgetLine) error {
 	run := r.run(l.Run)
 	if run == nil {
+		if len(r.runs) >= maxBudgetRuns {
+			return fmt.Errorf("more than %d runs", maxBudgetRuns)
+		}
 		run = &BudgetRun{Run: l.Run}
 		r.runs = append(r.runs, run)
 	} else if l.Charges.Steps < run.Charges.Steps || l.Charges.Evaluations < run.Charges.Evaluations || l.Plan != run.Plan {
@@ -261,6 +277,9 @@ func (r *BudgetRecord) reserve(l *budgetLine) error {
 
 func (r *BudgetRecord) settle(l *budgetLine) error {
 	run := r.run(l.Run)
+	if run != nil && run.search() != nil {
+		return fmt.Errorf("search %.12s is settled, and it has one price", l.Run)
+	}
 	if run == nil {
 		return fmt.Errorf("run %.12s is settled and had reserved nothing", l.Run)
 	}
@@ -279,7 +298,7 @@ func (r *BudgetRecord) PlannedShare(plans ...*Plan) (float64, error) {
 		if err := r.check(p); err != nil {
 			return 0, err
 		}
-		own, err := budgetEvents(p.Composition(p.Planned()))
+		own, err := p.budgetCost(p.Planned())
 		if err != nil {
 			return 0, err
 		}

@@ -48,7 +48,7 @@ func (st *Statement) otherRunsCovered() []string {
 
 func (st *Statement) otherRunsNotCovered() []string {
 	switch {
-	case st.Search != nil:
+	case st.Search != nil && st.Budget == nil:
 		return []string{"Other runs on the same data beside the search that this run was chosen in: what they cost adds to it."}
 	case st.Budget == nil:
 		return []string{"Other runs on the same data, such as a search for hyperparameters: their ledgers add to this one."}
@@ -81,8 +81,9 @@ type BudgetStatementRun struct {
 	Run  string `json:"run"`
 	Name string `json:"name"`
 	Charges
-	Share   float64 `json:"share"`
-	Settled bool    `json:"settled"` // by its own ledger; otherwise it is charged in full
+	Share   float64          `json:"share"`
+	Settled bool             `json:"settled"` // by its own ledger; otherwise it is charged in full
+	Search  *StatementSearch `json:"search,omitempty"`
 }
 
 // NewBudgetStatement says what the budget promises and what has been taken of it.
@@ -102,7 +103,7 @@ func NewBudgetStatement(r *BudgetRecord) (*BudgetStatement, error) {
 		if err != nil {
 			return nil, err
 		}
-		st.Runs = append(st.Runs, BudgetStatementRun{Run: run.Run, Name: run.Name, Charges: run.Charges, Share: share, Settled: run.Settled})
+		st.Runs = append(st.Runs, BudgetStatementRun{Run: run.Run, Name: run.Name, Charges: run.Charges, Share: share, Settled: run.Settled, Search: searchOf(&Spec{Search: run.search()})})
 	}
 	st.Assumptions = []string{r.terms.meaning(), "What every run's own statement assumes."}
 	st.Covered = []string{
@@ -180,6 +181,10 @@ func (st *BudgetStatement) Lines() []string {
 	}
 	line("%-16s%d", "Runs:", len(st.Runs))
 	for _, r := range st.Runs {
+		if r.Search != nil {
+			line("  %-12.12s %-20s %8s  %s", r.Run, r.Name, percent(r.Share), r.Search.row())
+			continue
+		}
 		state := "reserved in full"
 		if r.Settled {
 			state = "settled by its ledger"

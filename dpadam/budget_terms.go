@@ -2,6 +2,7 @@ package dpadam
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 )
@@ -124,11 +125,13 @@ func (t *BudgetTerms) validate() error {
 	return nil
 }
 
-// BudgetEvent is a Poisson-subsampled Gaussian mechanism used Count times.
+// BudgetEvent is a Poisson-subsampled Gaussian mechanism used Count times, or one whole search
+// by random stopping, of which only a filter knows the price.
 type BudgetEvent struct {
-	SampleRate      float64 `json:"sample_rate"`
-	NoiseMultiplier float64 `json:"noise_multiplier"`
-	Count           int64   `json:"count"`
+	SampleRate      float64     `json:"sample_rate,omitempty"`
+	NoiseMultiplier float64     `json:"noise_multiplier,omitempty"`
+	Count           int64       `json:"count,omitempty"`
+	Search          *SearchSpec `json:"search,omitempty"`
 }
 
 // budgetEvents writes a composition down. A mechanism that a budget cannot hold is refused.
@@ -140,19 +143,40 @@ func budgetEvents(c Composition) ([]BudgetEvent, error) {
 			return nil, fmt.Errorf("%w: a budget and %T", ErrUnsupported, e.Mechanism)
 		}
 		if e.Count > 0 {
-			out = append(out, BudgetEvent{m.SampleRate, m.NoiseMultiplier, e.Count})
+			out = append(out, BudgetEvent{SampleRate: m.SampleRate, NoiseMultiplier: m.NoiseMultiplier, Count: e.Count})
 		}
 	}
 	return out, nil
 }
 
-// composition is the other way round.
+// composition is the other way round; searches are left out.
 func (t *BudgetTerms) composition(events []BudgetEvent) Composition {
 	c := Composition{Relation: t.Relation}
 	for _, e := range events {
+		if e.Search != nil {
+			continue
+		}
 		c.Events = append(c.Events, Event{PoissonSubsampledGaussian{e.SampleRate, e.NoiseMultiplier}, e.Count})
 	}
 	return c
+}
+
+// check refuses events that the budget cannot price.
+func (t *BudgetTerms) check(events []BudgetEvent) error {
+	for _, e := range events {
+		switch {
+		case e.Search == nil:
+		case e.SampleRate != 0 || e.NoiseMultiplier != 0 || e.Count != 0:
+			return invalid("event", "search", "has a rate, a noise multiplier or a count too")
+		case t.Mode != BudgetFilter:
+			return fmt.Errorf("%w: a search by random stopping draws on the filter only (%s), not on %s", ErrUnsupported, BudgetFilter, t.Mode)
+		default:
+			if err := e.Search.validate(t.Relation); err != nil {
+				return err
+			}
+		}
+	}
+	return t.composition(events).Validate()
 }
 
 // A budgetPricer says how much of a budget events take. It keeps what it has computed of
@@ -161,10 +185,11 @@ type budgetPricer struct {
 	terms  BudgetTerms
 	acc    Accountant
 	moment map[rdpKey]float64
+	search map[string]float64 // by the search's canonical form
 }
 
 func newBudgetPricer(t BudgetTerms) (*budgetPricer, error) {
-	p := &budgetPricer{terms: t, moment: map[rdpKey]float64{}}
+	p := &budgetPricer{terms: t, moment: map[rdpKey]float64{}, search: map[string]float64{}}
 	var err error
 	if t.Mode == BudgetFixed {
 		p.acc, err = NewAccountant(t.Accountant)
@@ -176,16 +201,24 @@ func newBudgetPricer(t BudgetTerms) (*budgetPricer, error) {
 // fit. For the filter it adds up over events, for an accountant it is epsilon over the
 // budget's, which does not.
 func (p *budgetPricer) share(events []BudgetEvent) (float64, error) {
-	c := p.terms.composition(events)
-	if err := c.Validate(); err != nil {
+	if err := p.terms.check(events); err != nil {
 		return 0, err
 	}
+	c := p.terms.composition(events)
 	if p.acc != nil {
 		epsilon, err := upperOf(p.acc, c, accountedDelta(p.terms.Delta))
 		return epsilon / p.terms.Epsilon, err
 	}
 	sum := 0.0
 	for _, e := range events {
+		if e.Search != nil {
+			m, err := p.searchMoment(e.Search)
+			if err != nil {
+				return 0, err
+			}
+			sum += m
+			continue
+		}
 		if e.SampleRate == 0 || e.Count == 0 {
 			continue
 		}
@@ -198,6 +231,25 @@ func (p *budgetPricer) share(events []BudgetEvent) (float64, error) {
 		sum += float64(e.Count) * m
 	}
 	return sum * (1 + 1e-12) / p.terms.limit(), nil
+}
+
+// searchMoment is log A_alpha of a whole search at the budget's order.
+func (p *budgetPricer) searchMoment(s *SearchSpec) (float64, error) {
+	key, err := json.Marshal(s)
+	if err != nil {
+		return 0, err
+	}
+	if m, ok := p.search[string(key)]; ok {
+		return m, nil
+	}
+	c, err := s.curve(context.Background(), p.terms.Relation)
+	if err != nil {
+		return 0, err
+	}
+	alpha := p.terms.Order
+	m := (alpha - 1) * s.tuned(c, alpha, s.divergence(p.terms.Relation, alpha))
+	p.search[string(key)] = m
+	return m, nil
 }
 
 // ChooseBudgetOrder returns the order of a filter with these terms at which the smallest

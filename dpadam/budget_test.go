@@ -101,7 +101,7 @@ func TestBudgetOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		sigma := 7.0
-		share, err := p.share([]BudgetEvent{{1, sigma, 3}, {1, sigma, 2}})
+		share, err := p.share([]BudgetEvent{{1, sigma, 3, nil}, {1, sigma, 2, nil}})
 		if want := 5 * a / (2 * sigma * sigma) / r; err != nil || math.Abs(share/want-1) > 1e-9 || share < want {
 			t.Errorf("share %v, want %v (%v)", share, want, err)
 		}
@@ -116,7 +116,7 @@ func TestFilterIsSoundAgainstTheAccountant(t *testing.T) {
 		r := mustReadBudget(t, path)
 		var events []BudgetEvent
 		for range rapid.IntRange(1, 5).Draw(rt, "events") {
-			events = append(events, BudgetEvent{rapid.Float64Range(1e-4, 1).Draw(rt, "q"), rapid.Float64Range(0.5, 50).Draw(rt, "sigma"), rapid.Int64Range(1, 1000).Draw(rt, "count")})
+			events = append(events, BudgetEvent{rapid.Float64Range(1e-4, 1).Draw(rt, "q"), rapid.Float64Range(0.5, 50).Draw(rt, "sigma"), rapid.Int64Range(1, 1000).Draw(rt, "count"), nil})
 		}
 		share, err := r.pricer.share(events)
 		if err != nil {
@@ -680,6 +680,16 @@ func FuzzParseBudget(f *testing.F) {
 	f.Add(data)
 	f.Add(data[:len(data)-9])
 	f.Add(append(bytes.Clone(data), `{"type":"res`...))
+	search := mustBudget(f, BudgetTerms{Epsilon: 8, Delta: 1e-4})
+	b, err := OpenBudget(f.Context(), search, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := b.ReserveSearch(mustSearch(f, "", 1, 3, []BudgetEvent{{0.1, 5, 30, nil}}), "tuned"); err != nil {
+		f.Fatal(err)
+	}
+	b.Close()
+	f.Add(readFile(f, search))
 	fixed := mustBudget(f, BudgetTerms{Epsilon: 8, Delta: 1e-4, Mode: BudgetFixed, Accountant: "rdp"})
 	f.Add(readFile(f, fixed))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -693,12 +703,14 @@ func FuzzParseBudget(f *testing.F) {
 		if r.Head().Lines != int64(len(r.lines)) || r.bytes != int64(len(data)) {
 			t.Fatalf("head %+v of %d lines, %d of %d bytes", r.Head(), len(r.lines), r.bytes, len(data))
 		}
+		searches := false // whose price takes a while
 		for _, run := range r.Runs() {
+			searches = searches || run.search() != nil
 			if run.Charges.Steps < run.settled.Steps {
 				t.Fatalf("%+v", run)
 			}
 		}
-		if r.terms.Mode == BudgetFilter && len(r.runs) < 4 {
+		if r.terms.Mode == BudgetFilter && len(r.runs) < 4 && !searches {
 			if share, err := r.Share(); err != nil || !(share >= 0) {
 				t.Fatalf("share %v, %v", share, err)
 			}

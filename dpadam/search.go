@@ -18,6 +18,8 @@ import (
 // The search costs little more than one run, whatever the grid: much less than its runs
 // composed.
 type SearchSpec struct {
+	// ID is that of the reservation of a search that draws on a budget; empty otherwise.
+	ID           string  `json:"id,omitempty"`
 	Distribution string  `json:"distribution"`    // SearchNegativeBinomial or SearchPoisson
 	Shape        float64 `json:"shape,omitempty"` // eta of the negative binomial: 1 is geometric, 0 logarithmic
 	Gamma        float64 `json:"gamma,omitempty"` // of the negative binomial

@@ -19,8 +19,11 @@ func (s *Spec) validateSearch() error {
 	if s.Accountant != searchAccountant {
 		return invalid("accountant", s.Accountant, "must be rdp for a search by random stopping: it is proven for Renyi divergences alone")
 	}
-	if s.Budget != nil {
-		return invalid("budget", s.Budget.Name, "does not go with a search by random stopping yet; search by composition, or without a budget")
+	if s.Budget != nil && (s.Budget.Mode != BudgetFilter || s.Budget.Share != 0) {
+		return invalid("budget", s.Budget.Name, "must be a filter for a search by random stopping, with a target epsilon or a noise multiplier and no share")
+	}
+	if (s.Budget != nil) != (s.Search.ID != "") {
+		return invalid("id of the search", s.Search.ID, "must be there if and only if the search draws on a budget")
 	}
 	if err := s.Search.validate(s.Relation); err != nil {
 		return err

@@ -20,7 +20,7 @@ func mustSearch(t testing.TB, distribution string, shape, mean float64, cells ..
 		t.Fatal(err)
 	}
 	if len(cells) == 0 {
-		cells = [][]BudgetEvent{{{1, 1, 1}}}
+		cells = [][]BudgetEvent{{{1, 1, 1, nil}}}
 	}
 	return s.WithCells(cells...)
 }
@@ -136,7 +136,7 @@ func TestSearchDraws(t *testing.T) {
 	if k, err := s.draw(s.total(), bytes.NewReader(bytes.Repeat([]byte{0xff}, drawBits/8))); err != nil || k < 100 {
 		t.Errorf("U near 1 draws %d, %v", k, err)
 	}
-	grid := mustSearch(t, "", 1, 3, []BudgetEvent{{1, 1, 1}}, []BudgetEvent{{1, 2, 1}}, []BudgetEvent{{1, 3, 1}})
+	grid := mustSearch(t, "", 1, 3, []BudgetEvent{{1, 1, 1, nil}}, []BudgetEvent{{1, 2, 1, nil}}, []BudgetEvent{{1, 3, 1, nil}})
 	count := make([]int, 3)
 	for range 3000 {
 		i, err := grid.DrawCell()
@@ -159,7 +159,7 @@ func TestSearchTheorem(t *testing.T) {
 	const sigma, delta = 3.0, 1e-6
 	run := func(a float64) float64 { return a / (2 * sigma * sigma) }
 	for _, c := range searchesOfTests {
-		s := mustSearch(t, c.distribution, c.shape, c.mean, []BudgetEvent{{1, sigma, 1}})
+		s := mustSearch(t, c.distribution, c.shape, c.mean, []BudgetEvent{{1, sigma, 1, nil}})
 		got, err := s.Epsilon(t.Context(), AddRemove, delta)
 		if err != nil {
 			t.Fatal(err)
@@ -197,7 +197,7 @@ func TestSearchTheorem(t *testing.T) {
 func TestSearchBoundHolds(t *testing.T) {
 	const sigma, delta = 2.0, 1e-5
 	for _, c := range searchesOfTests {
-		s := mustSearch(t, c.distribution, c.shape, c.mean, []BudgetEvent{{1, sigma, 1}})
+		s := mustSearch(t, c.distribution, c.shape, c.mean, []BudgetEvent{{1, sigma, 1, nil}})
 		r, err := s.Epsilon(t.Context(), AddRemove, delta)
 		if err != nil {
 			t.Fatal(err)
@@ -240,7 +240,7 @@ func derivative(s *SearchSpec, above float64) float64 {
 // A grid costs what its dearest cell costs, more runs cost more, and a search costs more than
 // one run but, at ten runs, less than those composed.
 func TestSearchIsMonotone(t *testing.T) {
-	a, b := []BudgetEvent{{0.01, 1, 500}, {1, 20, 5}}, []BudgetEvent{{0.02, 1.5, 900}}
+	a, b := []BudgetEvent{{0.01, 1, 500, nil}, {1, 20, 5, nil}}, []BudgetEvent{{0.02, 1.5, 900, nil}}
 	at := func(s *SearchSpec) float64 {
 		r, err := s.Epsilon(t.Context(), AddRemove, 1e-6)
 		if err != nil {
@@ -257,7 +257,7 @@ func TestSearchIsMonotone(t *testing.T) {
 	}
 	t10 := BudgetTerms{Relation: AddRemove}
 	one, _ := NewRDP().Epsilon(t10.composition(a), 1e-6)
-	ten, _ := NewRDP().Epsilon(t10.composition([]BudgetEvent{{0.01, 1, 5000}, {1, 20, 50}}), 1e-6)
+	ten, _ := NewRDP().Epsilon(t10.composition([]BudgetEvent{{0.01, 1, 5000, nil}, {1, 20, 50, nil}}), 1e-6)
 	if !(first > one.Epsilon && first < ten.Epsilon) {
 		t.Errorf("one run %v, search %v, ten runs %v", one.Epsilon, first, ten.Epsilon)
 	}
@@ -279,7 +279,7 @@ func TestCalibrateSearch(t *testing.T) {
 			t.Fatal(err)
 		}
 		cells := func(sigma float64) [][]BudgetEvent {
-			return [][]BudgetEvent{{{0.01, sigma, 300}, {1, 30, 3}}, {{0.02, sigma, 200}, {1, 30, 3}}}
+			return [][]BudgetEvent{{{0.01, sigma, 300, nil}, {1, 30, 3, nil}}, {{0.02, sigma, 200, nil}, {1, 30, 3, nil}}}
 		}
 		sigma, tuned, err := CalibrateSearch(t.Context(), s, AddRemove, 1e-5, 4, cells)
 		if err != nil {
@@ -293,7 +293,7 @@ func TestCalibrateSearch(t *testing.T) {
 	}
 	s := mustSearch(t, "", 1, 5)
 	if _, _, err := CalibrateSearch(t.Context(), s, AddRemove, 1e-5, 0.01, func(sigma float64) [][]BudgetEvent {
-		return [][]BudgetEvent{{{1, sigma, 1}, {1, 1, 1}}}
+		return [][]BudgetEvent{{{1, sigma, 1, nil}, {1, 1, 1, nil}}}
 	}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a target that evaluations alone exceed: %v", err)
 	}
@@ -340,7 +340,7 @@ func TestPlanOfASearch(t *testing.T) {
 	if relation != AddRemove || delta != 1e-4 {
 		t.Errorf("%s, %v", relation, delta)
 	}
-	search := mustSearch(t, "", 1, 5, cell, []BudgetEvent{{0.1, 1, 30}})
+	search := mustSearch(t, "", 1, 5, cell, []BudgetEvent{{0.1, 1, 30, nil}})
 	c.Search = search
 	p := mustPlan(t, c)
 	want, err := search.Epsilon(t.Context(), AddRemove, accountedDelta(1e-4))
@@ -393,7 +393,7 @@ func TestSearchCostsMoreThanARun(t *testing.T) {
 		if err != nil {
 			rt.Skip()
 		}
-		cell := []BudgetEvent{{1, rapid.Float64Range(0.5, 100).Draw(rt, "sigma"), rapid.Int64Range(1, 50).Draw(rt, "count")}}
+		cell := []BudgetEvent{{1, rapid.Float64Range(0.5, 100).Draw(rt, "sigma"), rapid.Int64Range(1, 50).Draw(rt, "count"), nil}}
 		r, err := s.WithCells(cell).Epsilon(context.Background(), AddRemove, 1e-6)
 		if err != nil {
 			rt.Fatal(err)

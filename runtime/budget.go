@@ -51,7 +51,8 @@ func (f *finetune) reserved(ctx context.Context, start func() error) (err error)
 	if o.Budget == "" {
 		return start()
 	}
-	if o.Resume { // the ledger says what the run has reserved already
+	after := o.Resume || o.search != nil // of a search the whole is reserved already
+	if after {                           // the ledger says what the run has reserved already
 		if err := start(); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func (f *finetune) reserved(ctx context.Context, start func() error) (err error)
 		return fmt.Errorf("--budget: %w", err)
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	if !o.Resume { // the lock is held from the question to the reservation
+	if !after { // the lock is held from the question to the reservation
 		if err := b.Record().Afford(f.plan); err != nil {
 			return err
 		}
@@ -75,7 +76,7 @@ func (f *finetune) reserved(ctx context.Context, start func() error) (err error)
 // settleBudget gives back what a run that has ended did not charge. If that fails the
 // reservation stays, which costs budget but no privacy.
 func (f *finetune) settleBudget(ctx context.Context) {
-	if f.options.Budget == "" {
+	if f.options.Budget == "" || f.options.search != nil { // a search has one price
 		return
 	}
 	err := settle(ctx, f.options.Budget, f.out.ledger())

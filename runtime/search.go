@@ -83,6 +83,10 @@ func (o *SearchOptions) randomStopping(ctx context.Context, c chance) (_ *Search
 	if exists(o.Out) {
 		return nil, usage("--out: %s exists; a search writes a directory of its own", o.Out)
 	}
+	if spec, err = o.reserve(ctx, spec); err != nil {
+		return nil, err
+	}
+	result.Search = spec
 	if err := os.MkdirAll(filepath.Dir(o.Out), 0o755); err != nil {
 		return nil, usage("--out: %w", err)
 	}
@@ -103,6 +107,20 @@ func (o *SearchOptions) randomStopping(ctx context.Context, c chance) (_ *Search
 	}
 	best.Out, result.Out, result.Best = o.Out, o.Out, best
 	return result, nil
+}
+
+// reserve takes the search off the budget, if it draws on one, before its first run.
+func (o *SearchOptions) reserve(ctx context.Context, spec *dpadam.SearchSpec) (_ *dpadam.SearchSpec, err error) {
+	path := o.Cells[0].Options.Budget
+	if path == "" {
+		return spec, nil
+	}
+	b, err := dpadam.OpenBudget(ctx, path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("--budget: %w", err)
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	return b.ReserveSearch(spec, filepath.Base(o.Out))
 }
 
 // secretRuns makes the runs below a folder that only its owner reads, and returns the best.

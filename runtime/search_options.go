@@ -206,8 +206,8 @@ func (o *SearchOptions) validateRandom(first *FinetuneOptions) error {
 		}
 	}
 	switch {
-	case first.Budget != "" || first.BudgetShare != 0:
-		return usage("the search: random stopping has a price of its own, which a budget cannot hold yet; leave out budget, or search by composition")
+	case first.BudgetShare != 0:
+		return usage("the search: budget-share does not go with random stopping; give target-epsilon or noise-multiplier beside budget")
 	case first.Accountant != "" && first.Accountant != "rdp":
 		return usage("the search: accountant %q: random stopping is proven for Renyi divergences alone; leave it out, or say rdp", first.Accountant)
 	case first.Debug:

@@ -75,7 +75,7 @@ func TestSearchOptionsAreRefused(t *testing.T) {
 		"no mode":              {searchYAML(dir, "target-epsilon: 4\n"), "mode"},
 		"no budget":            {searchYAML(dir, "target-epsilon: 4\nsearch: {mode: composition}\n"), "--budget"},
 		"shape of no draw":     {searchYAML(dir, "budget: b\nbudget-share: 0.1\nsearch: {mode: composition, shape: 0}\n"), "shape"},
-		"random with budget":   {searchYAML(dir, "budget: b\nbudget-share: 0.1\n"+random), "budget"},
+		"random with a share":  {searchYAML(dir, "budget: b\nbudget-share: 0.1\n"+random), "budget-share"},
 		"random with debug":    {searchYAML(dir, "target-epsilon: 4\ndebug: true\n"+random), "debug"},
 		"no records":           {strings.Replace(searchYAML(dir, "target-epsilon: 4\n"+random), "records: 48\n", "", 1), "records"},
 		"no score":             {strings.Replace(searchYAML(dir, "target-epsilon: 4\n"+random), "valid-public: true\n", "", 1), "score"},
@@ -306,5 +306,34 @@ func TestSearchByComposition(t *testing.T) {
 	other := parseSearch(t, strings.Replace(text, "0.001, 0.01", "0.002, 0.01", 1))
 	if _, err := Search(t.Context(), other); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "another search") {
 		t.Errorf("another search in the same directory: %v", err)
+	}
+}
+
+// A search by random stopping draws on a budget as one event, whatever number of runs it makes.
+func TestRandomStoppingOnABudget(t *testing.T) {
+	dir := crashDir(t)
+	path := testBudget(t, dpadam.BudgetTerms{Epsilon: 6, Delta: 1e-3})
+	o := parseSearch(t, searchYAML(dir, "noise-multiplier: 4\nbudget: "+path+"\nsearch: {mode: random-stopping, mean-runs: 3}\n"))
+	o.Progress = silent{}
+	r, err := o.randomStopping(t.Context(), &loaded{n: 2, cells: []int{3, 0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := budgetOf(t, path)
+	if len(st.Runs) != 1 || st.Runs[0].Search == nil || st.Runs[0].Name != "out" || st.Reserved <= 0 || st.Reserved > 1 {
+		t.Errorf("%+v", st)
+	}
+	var said dpadam.Statement
+	readJSON(t, filepath.Join(o.Out, "release", "privacy.json"), &said)
+	if said.Search == nil || said.Budget == nil || said.Budget.ID != st.Budget || *said.Epsilon != r.Epsilon {
+		t.Errorf("%+v, %+v", said.Search, said.Budget)
+	}
+	dear := parseSearch(t, searchYAML(dir, "noise-multiplier: 0.7\nbudget: "+path+"\nsearch: {mode: random-stopping, mean-runs: 3}\n"))
+	dear.Out, dear.Progress = dir+"/dear", silent{}
+	if _, err := dear.randomStopping(t.Context(), &loaded{n: 1, cells: []int{0}}); ExitCode(err) != ExitBudget {
+		t.Errorf("a search that the budget does not pay for: %v", err)
+	}
+	if after := budgetOf(t, path); len(after.Runs) != 1 || exists(dear.Out) {
+		t.Errorf("it left something: %+v", after.Runs)
 	}
 }

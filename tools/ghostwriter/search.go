@@ -67,7 +67,7 @@ func (a *app) searchCommand() *cobra.Command {
 	fl.StringVar(&config, "config", "", "the YAML file")
 	fl.StringVar(&mode, "mode", "", "composition or random-stopping, instead of the file's")
 	fl.StringVar(&out, "out", "", "the directory to write, instead of the file's")
-	fl.StringVar(&budget, "budget", "", "composition: the budget file, instead of the file's")
+	fl.StringVar(&budget, "budget", "", "the budget file, instead of the file's")
 	fl.BoolVar(&dry, "dry-run", false, "say what the search costs, and stop")
 	return c
 }
