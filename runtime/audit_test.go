@@ -58,6 +58,9 @@ func auditOf(t *testing.T, o AuditOptions) *AuditResult {
 // is not refuted (a correct run is with probability below 0.05^2: the noise leaves next to
 // nothing to see).
 func TestAuditWithRecords(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for long, in the ways of other tests")
+	}
 	o := languageDir(t)
 	seed := uint64(3)
 	o.SampleRate, o.Steps, o.LearningRate, o.NoPrivacy, o.Seed = 0.5, 150, 1e-2, true, &seed

@@ -185,6 +185,9 @@ func plantedOptions(t *testing.T) FinetuneOptions {
 // Every bug planted into the graph is caught, the same run without it is not, and docs/audit.md
 // says what was seen.
 func TestPlantedBugsInTheGraph(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs training many times, in the ways of other tests")
+	}
 	rows := [][]string{
 		tooLong(t, "clipping skipped for one layer", unclipped),
 		tooLong(t, "a parameter left out of the norm", uncounted),

@@ -221,6 +221,7 @@ func audited(t *testing.T, w WhiteBox, plant func(*testing.T, *dpadam.Plan, int)
 // Every planted bug is caught, its twin without the bug is not, and docs/audit.md says what
 // was seen.
 func TestPlantedBugs(t *testing.T) {
+	onlyComputes(t)
 	twin := audited(t, plantedBox(), func(t *testing.T, p *dpadam.Plan, rows int) Mechanism { return training(t, p, rows) })
 	if twin.Refuted || twin.Bound < 0.7 {
 		t.Errorf("without a bug: bound %g, claimed %g", twin.Bound, twin.Claimed)

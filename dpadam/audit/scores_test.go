@@ -185,6 +185,7 @@ func gaussianScores(m int, mu float64, rng *rand.Rand) Scores {
 // 1e-7 for each of the two assertions (P[Bin(1000, 0.1) > 151] = 1.7e-7); at most 151 by the
 // uncorrected one, whose rate is about 0.3, below 1e-15.
 func TestChoosingGuessesIsHonest(t *testing.T) {
+	onlyComputes(t)
 	const trials, significance, limit = 1000, 0.1, 151
 	seed := testSeed(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
@@ -264,6 +265,7 @@ func TestSizes(t *testing.T) {
 // probability p; |difference| > 5 sqrt(p(1-p)/300) + 0.05 (of the normal approximation) has
 // probability below 1e-6.
 func TestPowerIsWhatSimulationsGive(t *testing.T) {
+	onlyComputes(t)
 	seed := testSeed(t)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	s := Size{Canaries: 4000, Epsilon: 2, Delta: 1e-5, Significance: 0.05}

@@ -57,6 +57,15 @@ func count(t testing.TB, row map[string]string, key string) int {
 	return int(number(t, row, key))
 }
 
+// onlyComputes leaves a test out of short runs, as under the race detector: it takes long and has
+// no parallelism of its own.
+func onlyComputes(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("computes for long and runs nothing in parallel")
+	}
+}
+
 // testSeed is a fresh seed, printed so that a failure can be repeated with
 // AUDIT_TEST_SEED.
 func testSeed(t testing.TB) uint64 {

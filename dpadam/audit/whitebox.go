@@ -40,9 +40,9 @@ type WhiteBoxResult struct {
 	Faults []string `json:"faults,omitempty"`
 }
 
-// fault is the p-value below which a look at noise or batches is called a fault: a false alarm
-// is rarer than one in a million audits, for each of the two.
-const fault = 1e-6
+// fault is the p-value below which a look at noise or batches is called a fault. Some of them are
+// approximate in the far tails; a false alarm is rarer than one in a million audits.
+const fault = 1e-8
 
 // faults looks at noise and batches. The released noise is a float32: that one of a million
 // normal numbers rounds to nothing is rarer than the fault's p-value.
@@ -134,11 +134,11 @@ func (t *Trace) Evaluate(claim Claim, o Options, s dpadam.Spec) (_ *WhiteBoxResu
 		return nil, err
 	}
 	switch {
-	case s.SampleRate < 1:
+	case s.SampleRate < 1 && r.Included > 0:
 		var check Poisson
-		check, err = CheckPoisson(t.Batches, max(1, r.Included), s.SampleRate)
+		check, err = CheckPoisson(t.Batches, r.Included, s.SampleRate)
 		r.Sampling = &check
-	case s.NoiseMultiplier > 0:
+	case s.SampleRate == 1 && s.NoiseMultiplier > 0:
 		size := Size{Canaries: r.Canaries, Guesses: r.Guesses, Epsilon: claim.Epsilon, Delta: claim.Delta, Significance: o.Significance, Method: r.Method}
 		var power float64
 		power, err = size.Power(2 * math.Sqrt(float64(s.Steps)) / s.NoiseMultiplier)
