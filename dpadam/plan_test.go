@@ -244,7 +244,10 @@ func TestPlanRoundTrip(t *testing.T) {
 
 func FuzzParsePlan(f *testing.F) {
 	for _, change := range []func(c *Config){func(*Config) {}, func(c *Config) { c.Seed = new(uint64) },
-		func(c *Config) { c.TargetEpsilon, c.NoPrivacy = 0, true }, ways["auto"], ways["adaptive"], ways["layers"], ways["average"]} {
+		func(c *Config) { c.TargetEpsilon, c.NoPrivacy = 0, true }, ways["auto"], ways["adaptive"], ways["layers"], ways["average"],
+		func(c *Config) {
+			c.RecordsPerUnit, c.Unit, c.Microbatch, c.Buckets, c.Rho = 4, UnitOfColumn("a"), 1, 1, 0
+		}} {
 		c := e2e()
 		change(&c)
 		p, err := NewPlan(c)

@@ -87,6 +87,36 @@ func languageOptions(t *testing.T, rows []unitRow) FinetuneOptions {
 	return o
 }
 
+// infillOptions is a run over users of a masked language model, on sst2's tsv.
+func infillOptions(t *testing.T, rows []unitRow) FinetuneOptions {
+	t.Helper()
+	o := crashOptions(crashDir(t))
+	data, err := os.ReadFile(filepath.Join(models, "roberta-optimum", "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vocabulary, err := os.ReadFile(filepath.Join(o.Model, "vocab.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vocabulary = append(vocabulary, "it\nwas\n.\nterrible\ngreat\n"...)
+	for name, content := range map[string][]byte{"model.onnx": data, "vocab.txt": vocabulary} {
+		if err := os.WriteFile(filepath.Join(o.Model, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Task, o.Mode, o.MaxLength = "sst2", ModeInfill, 24
+	o.UnitColumn, o.RecordsPerUnit, o.ExpectedBatch, o.Steps = "who", 5, 2, 3
+	tsv := append([]unitRow{{"who", "sentence"}}, rows...)
+	writeRows(t, o.Train, tsv, func(i int, r unitRow) string {
+		if i == 0 {
+			return "sentence\tlabel\twho"
+		}
+		return fmt.Sprintf("%s\t%d\t%s", r.text, i%2, r.user)
+	})
+	return o
+}
+
 // prepareRun takes a run to its first step.
 func prepareRun(t *testing.T, o FinetuneOptions) *finetune {
 	t.Helper()
@@ -129,7 +159,7 @@ func loopSum(t *testing.T, f *finetune, records []int) map[string][]float32 {
 	return r.Sum
 }
 
-// A unit's gradient is the sum of its records' gradients, for classifiers, decoders and encoder-decoders, all parameters
+// A unit's gradient is the sum of its records' gradients, for classifiers, infilling, decoders and encoder-decoders, all parameters
 // or some; in one run of the graph and in several; and its factor is of that sum's norm.
 func TestUnitSumsAgainstLoop(t *testing.T) {
 	cases := map[string]func(t *testing.T) FinetuneOptions{
@@ -144,7 +174,8 @@ func TestUnitSumsAgainstLoop(t *testing.T) {
 			o.Method, o.Clip = "bias-only", string(ghost.Automatic)
 			return o
 		},
-		"lm": func(t *testing.T) FinetuneOptions { return languageOptions(t, fewUsers()) },
+		"lm":           func(t *testing.T) FinetuneOptions { return languageOptions(t, fewUsers()) },
+		"sst2, infill": func(t *testing.T) FinetuneOptions { return infillOptions(t, fewUsers()) },
 		"instruct, encoder and decoder": func(t *testing.T) FinetuneOptions {
 			o := seq2seqDir(t, "bart-ts17", 1, 2, 2)
 			o.UnitColumn, o.RecordsPerUnit, o.ExpectedBatch = "who", 5, 2

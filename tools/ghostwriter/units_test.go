@@ -76,9 +76,16 @@ func TestTrainOverUsersRefuses(t *testing.T) {
 		"no records of a user": {[]string{"--unit-column", "who", "--records-per-unit", "0"}, "--records-per-unit 0 must be positive"},
 		"two passes":           {[]string{"--unit-column", "who", "--two-pass"}, "--two-pass is for records"},
 		"too few users":        {[]string{"--unit-column", "who", "--records", "9"}, "has 10 users, more than --records 9"},
+		"clipping per layer":   {[]string{"--unit-column", "who", "--clip-per", "layer"}, "--clip-per layer is for records"},
+		"noised evaluations":   {[]string{"--unit-column", "who", "--dp-evaluate", "2", "--valid", "VALID"}, "one user may have several records in --valid"},
 	} {
 		b := newBench(t)
 		b.users(t, "who")
+		for i, f := range c.flags {
+			if f == "VALID" {
+				c.flags[i] = b.path("train.jsonl")
+			}
+		}
 		code, _, stderr := b.train(t, c.flags...)
 		if code != 2 || !strings.Contains(stderr, c.says) || strings.Contains(stderr, "patient") {
 			t.Errorf("%s: exit %d: %s", name, code, stderr)
