@@ -75,7 +75,7 @@ func TestRunsDrawOnABudget(t *testing.T) {
 // settled by its ledger when it ends.
 func TestResumedRunReservesOnce(t *testing.T) {
 	dir := crashDir(t)
-	path := testBudget(t, dpadam.BudgetTerms{Epsilon: 6, Delta: 1e-3})
+	path := testBudget(t, dpadam.BudgetTerms{Epsilon: 30, Delta: 1e-3})
 	o := crashOptions(dir)
 	stop := make(chan struct{})
 	close(stop)
@@ -110,7 +110,7 @@ func TestKilledWithABudget(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			v := &victim{dir: crashDir(t), variant: withBudget}
 			path := filepath.Join(v.dir, "budget")
-			if err := dpadam.CreateBudget(path, dpadam.BudgetTerms{Epsilon: 6, Delta: 1e-3}); err != nil {
+			if err := dpadam.CreateBudget(path, dpadam.BudgetTerms{Epsilon: 30, Delta: 1e-3}); err != nil {
 				t.Fatal(err)
 			}
 			count := 1

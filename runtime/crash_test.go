@@ -56,7 +56,7 @@ func TestCrashChild(t *testing.T) {
 		o = evaluatedOptions(orders[0])
 		o.Keep = KeepBest
 	case withBudget:
-		o.Budget = filepath.Join(orders[0], "budget")
+		o.Budget, o.Accountant = filepath.Join(orders[0], "budget"), "rdp"
 	case withAverage:
 		o.EMA, o.ClipQuantile = 0.9, 0.5
 	}
