@@ -55,7 +55,7 @@ func encodeBudgetLine(l budgetLine) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("budget line: %w", err)
 	}
-	return data, nil
+	return data, checkLength(data)
 }
 
 // decodeBudgetLine reads one line. torn means that it is no complete JSON object.

@@ -109,6 +109,26 @@ func TestSearchOnABudget(t *testing.T) {
 	}
 }
 
+// A line that could not be read back is not written.
+func TestLongLinesAreRefused(t *testing.T) {
+	path := mustBudget(t, BudgetTerms{Epsilon: 100, Delta: 1e-4})
+	var cells [][]BudgetEvent
+	for i := range 20_000 {
+		cells = append(cells, []BudgetEvent{{SampleRate: 0.01, NoiseMultiplier: 1000 + float64(i)/7, Count: 1}})
+	}
+	s := mustSearch(t, "", 1, 5, []BudgetEvent{{SampleRate: 0.01, NoiseMultiplier: 1000, Count: 1}}).clone()
+	s.Cells, s.Grid = cells, len(cells)
+	if _, err := encodeBudgetLine(budgetLine{Type: lineReserve, Events: []BudgetEvent{{Search: s}}}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a reservation of more than a megabyte: %v", err)
+	}
+	if r := mustReadBudget(t, path); len(r.Runs()) != 0 {
+		t.Errorf("%+v", r.Runs())
+	}
+	if _, err := encodeLine(ledgerLine{Type: lineLedger, Plan: []byte(`"` + strings.Repeat("x", maxLine) + `"`)}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a plan of more than a megabyte: %v", err)
+	}
+}
+
 // Only a filter knows what a search costs, and its plan must name the reservation.
 func TestSearchNeedsAFilter(t *testing.T) {
 	cell, _, _, err := CellOf(evaluatedConfig(), 3)

@@ -133,6 +133,15 @@
 // plan has delta >= 1e-30, and accounting is done at delta*(1 - 2^-40): for every epsilon up
 // to 250 the difference, above 2^-140, exceeds (1+e^epsilon)*tau < 2^-146.
 //
+// # Evaluations, budgets, searches
+//
+// What a run releases beside its steps is charged in the same ledger: a noised evaluation
+// ([EvaluationSpec]) is one more event of the same composition, with a line, a permit and a key of
+// its own. A [Budget] bounds what several runs release together, also when later ones depend
+// on earlier ones: a Renyi filter. A [SearchSpec] is a search for hyperparameters by random
+// stopping; the plan of each of its runs holds it, so that no ledger can state the price of the one run
+// that is released.
+//
 // # Time, and what is not hidden
 //
 // The sampler's running time depends on the noise it draws. An observer who can time

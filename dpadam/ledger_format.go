@@ -97,7 +97,15 @@ func encodeLine(l ledgerLine) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger line: %w", err)
 	}
-	return data, nil
+	return data, checkLength(data)
+}
+
+// checkLength refuses a line that could not be read back.
+func checkLength(line []byte) error {
+	if len(line) >= maxLine {
+		return invalid("length of a line", len(line), fmt.Sprintf("must be below %d bytes; a search's grid may have too many cells of different cost", maxLine))
+	}
+	return nil
 }
 
 // decodeLine reads one line. torn means that it is no complete JSON object, as after a

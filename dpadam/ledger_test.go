@@ -587,6 +587,12 @@ func FuzzParseLedger(f *testing.F) {
 	}
 	l.Close()
 	f.Add(readFile(f, path))
+	evaluated := mustCreate(f, ledgerPath(f), mustPlan(f, evaluatedConfig()))
+	mustCharge(f, evaluated, 1)
+	mustEvaluate(f, evaluated, 1, 1)
+	data = readFile(f, evaluated.path)
+	f.Add(data)
+	f.Add(data[:len(data)-30])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := ParseLedger(bytes.NewReader(data))
 		if err != nil {
@@ -595,16 +601,22 @@ func FuzzParseLedger(f *testing.F) {
 			}
 			return
 		}
-		steps := int64(0)
+		steps, evaluations := int64(0), int64(0)
 		for _, l := range r.lines {
-			if l.kind == lineStep {
+			switch l.kind {
+			case lineStep:
 				steps++
+			case lineEvaluation:
+				evaluations++
 			}
+		}
+		if r.Charges().Evaluations != evaluations+r.tornEvaluations {
+			t.Fatalf("%+v, %d lines, %d torn", r.Charges(), evaluations, r.tornEvaluations)
 		}
 		if r.Charged() != steps+r.Torn() || !r.Extends(r.Head()) {
 			t.Fatalf("charged %d, %d lines, %d torn", r.Charged(), steps, r.Torn())
 		}
-		if m, err := MergeLedgers(r, r); err != nil || m.Charged() != r.Charged() {
+		if m, err := MergeLedgers(r, r); err != nil || m.Charges() != r.Charges() {
 			t.Fatalf("merged with itself: %v", err)
 		}
 	})

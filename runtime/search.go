@@ -199,7 +199,7 @@ func publish(from, to string) error {
 // a target.
 func (o *SearchOptions) price(ctx context.Context) (sigma float64, spec *dpadam.SearchSpec, r dpadam.Result, err error) {
 	first := o.Cells[0].Options
-	runs, err := dpadam.NewSearchSpec(o.Distribution, o.Shape, o.MeanRuns)
+	runs, err := dpadam.NewSearchSpec(o.Distribution, o.shape(), o.MeanRuns)
 	if err != nil {
 		return 0, nil, r, fmt.Errorf("the search: %w", err)
 	}

@@ -22,10 +22,10 @@ const (
 
 // SearchOptions say what to search, and how.
 type SearchOptions struct {
-	Mode         string  // SearchComposition or SearchRandomStopping
-	Distribution string  // of the number of runs (random stopping); default truncated-negative-binomial
-	Shape        float64 // eta of that; default 1, geometric
-	MeanRuns     float64 // expected number of runs; default the number of cells
+	Mode         string   // SearchComposition or SearchRandomStopping
+	Distribution string   // of the number of runs (random stopping); default truncated-negative-binomial
+	Shape        *float64 // eta of that; nil: 1, geometric
+	MeanRuns     float64  // expected number of runs; default the number of cells
 	Cells        []SearchCell
 	Out          string
 
@@ -74,12 +74,7 @@ func ParseSearch(data []byte) (SearchOptions, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Mode, o.Distribution, o.MeanRuns, o.Shape = section.Mode, section.Distribution, section.MeanRuns, 1
-	if section.Shape != nil {
-		o.Shape = *section.Shape
-	} else if o.Distribution == dpadam.SearchPoisson {
-		o.Shape = 0
-	}
+	o.Mode, o.Distribution, o.MeanRuns, o.Shape = section.Mode, section.Distribution, section.MeanRuns, section.Shape
 	if o.Cells, err = gridOf(axes, base); err != nil {
 		return o, err
 	}
@@ -178,7 +173,7 @@ func (o *SearchOptions) validate() error {
 		return usage("the search: no-privacy and seed make runs without a guarantee; there is nothing to account")
 	case o.Mode == SearchComposition && first.Budget == "":
 		return usage("the search: composition charges every run to a budget; give --budget FILE (ghostwriter budget create)")
-	case o.Mode == SearchComposition && (o.Distribution != "" || o.Shape != 1):
+	case o.Mode == SearchComposition && (o.Distribution != "" || o.Shape != nil):
 		return usage("the search: distribution and shape belong to %s", SearchRandomStopping)
 	}
 	if o.Mode == SearchRandomStopping {
@@ -220,6 +215,17 @@ func (o *SearchOptions) validateRandom(first *FinetuneOptions) error {
 		return usage("the search: mean-runs %g must be above 1", o.MeanRuns)
 	}
 	return nil
+}
+
+// shape is eta.
+func (o *SearchOptions) shape() float64 {
+	switch {
+	case o.Shape != nil:
+		return *o.Shape
+	case o.Distribution == dpadam.SearchPoisson:
+		return 0
+	}
+	return 1
 }
 
 // cost is what a run with these options costs at a noise multiplier.

@@ -44,7 +44,7 @@ func parseSearch(t *testing.T, text string) SearchOptions {
 
 func TestParseSearch(t *testing.T) {
 	o := parseSearch(t, searchYAML("/d", "target-epsilon: 4\ntrainable: [\"*a*\", \"*b*\"]\nsearch: {mode: random-stopping, mean-runs: 6, shape: 0}\n"))
-	if o.Mode != SearchRandomStopping || o.MeanRuns != 6 || o.Shape != 0 || len(o.Cells) != 4 || o.Out != "/d/out" {
+	if o.Mode != SearchRandomStopping || o.MeanRuns != 6 || o.Shape == nil || o.shape() != 0 || len(o.Cells) != 4 || o.Out != "/d/out" {
 		t.Errorf("%+v", o)
 	}
 	var seen []string
