@@ -755,3 +755,40 @@ func TestChooseBudgetOrder(t *testing.T) {
 		}
 	}
 }
+
+// Branches of a copied run can take more than the budget has. Then it says so, and pays for
+// nothing any more.
+func TestOverdrawnBudget(t *testing.T) {
+	path := mustBudget(t, BudgetTerms{Epsilon: 1.5, Delta: 1e-4})
+	a, b := ledgerPath(t), ledgerPath(t)
+	l := mustCreate(t, a, drawingPlan(t, path, func(c *Config) { c.NoiseMultiplier, c.BudgetShare = 0, 0.9 }))
+	if err := reserve(t, path, l); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	writeFile(t, b, readFile(t, a))
+	for _, ledger := range []string{a, b} {
+		l := mustOpen(t, ledger)
+		if err := reserve(t, path, l); err != nil {
+			t.Fatal(err)
+		}
+		for n := range int64(15) {
+			mustCharge(t, l, n+1)
+		}
+		l.Close()
+	}
+	if err := settleRun(t, path, a, b); err != nil {
+		t.Fatal(err)
+	}
+	st, err := NewBudgetStatement(mustReadBudget(t, path))
+	if err != nil || !st.Overdrawn || st.Reserved < 1.3 || st.Runs[0].Steps != 30 {
+		t.Fatalf("%+v, %v", st, err)
+	}
+	if text := st.Text(); !strings.Contains(text, "OVERDRAWN") || strings.Contains(text, "are differentially private") || !strings.Contains(text, "left 0.00 %") {
+		t.Error(text)
+	}
+	small := drawingPlan(t, path, func(c *Config) { c.Steps, c.NoiseMultiplier = 1, 1000 })
+	if err := mustReadBudget(t, path).Afford(small); !errors.Is(err, ErrBudgetSpent) {
+		t.Errorf("an overdrawn budget pays: %v", err)
+	}
+}

@@ -438,3 +438,27 @@ func TestStatementOfEvaluations(t *testing.T) {
 		t.Errorf("%s", data)
 	}
 }
+
+// Any bit changed in a ledger with evaluations: refused, or nothing is charged less.
+func TestDamagedEvaluatedLedger(t *testing.T) {
+	path := ledgerPath(t)
+	l := mustCreate(t, path, mustPlan(t, evaluatedConfig()))
+	mustCharge(t, l, 1)
+	mustEvaluate(t, l, 1)
+	l.Close()
+	l = mustOpen(t, path)
+	mustEvaluate(t, l, 1)
+	mustCharge(t, l, 2)
+	mustEvaluate(t, l, 2)
+	data := readFile(t, path)
+	for i := range data {
+		for bit := range 8 {
+			bad := bytes.Clone(data)
+			bad[i] ^= 1 << bit
+			r, err := ParseLedger(bytes.NewReader(bad))
+			if err == nil && (r.Charges().Steps < 2 || r.Charges().Evaluations < 3) {
+				t.Fatalf("byte %d bit %d: accepted with %+v: %q", i, bit, r.Charges(), bad)
+			}
+		}
+	}
+}

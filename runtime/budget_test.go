@@ -169,3 +169,40 @@ func TestBudgetOptionsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// told collects messages.
+type told struct {
+	silent
+	lines []string
+}
+
+func (p *told) Message(text string) { p.lines = append(p.lines, text) }
+
+// A budget that cannot be settled when the run ends keeps the reservation; the model is
+// written all the same, and the run says what to do.
+func TestBudgetThatCannotBeSettled(t *testing.T) {
+	dir := crashDir(t)
+	path := testBudget(t, dpadam.BudgetTerms{Epsilon: 30, Delta: 1e-3})
+	o := crashOptions(dir)
+	said := &told{}
+	o.Budget, o.Progress = path, said
+	o.Hook = func(point string) {
+		if point == dpadam.PointNoiseBefore && exists(path) {
+			if err := os.Rename(path, path+".moved"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, err := Finetune(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if !exists(filepath.Join(o.Out, "model.onnx")) || !strings.Contains(strings.Join(said.lines, "\n"), "budget settle") {
+		t.Errorf("%q", said.lines)
+	}
+	if err := os.Rename(path+".moved", path); err != nil {
+		t.Fatal(err)
+	}
+	if st := budgetOf(t, path); len(st.Runs) != 1 || st.Runs[0].Settled || st.Runs[0].Steps != crashSteps {
+		t.Errorf("%+v", st.Runs)
+	}
+}
