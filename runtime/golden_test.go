@@ -245,6 +245,8 @@ func (f *fixture) compare(t *testing.T, c *goldenCase) {
 // book-keeping and by two passes.
 func TestClippedSums(t *testing.T) {
 	compared := 0
+	var worst largest
+	t.Cleanup(func() { worst.check(t, "‖S₃₂ − S₆₄‖, S₆₄ by PyTorch") }) // after the parallel ones
 	for _, f := range fixtures(t) {
 		var sums []func(t *testing.T)
 		for _, name := range f.cases() {
@@ -252,7 +254,7 @@ func TestClippedSums(t *testing.T) {
 			for _, clip := range c.Clips {
 				if clip.Sum != nil && c.Merged == nil {
 					sums = append(sums, func(t *testing.T) {
-						t.Run(fmt.Sprintf("%s/%s-%g", name, clip.Clip, clip.ClipNorm), func(t *testing.T) { f.compareSum(t, c, clip) })
+						t.Run(fmt.Sprintf("%s/%s-%g", name, clip.Clip, clip.ClipNorm), func(t *testing.T) { f.compareSum(t, c, clip, &worst) })
 					})
 				}
 			}
@@ -270,7 +272,7 @@ func TestClippedSums(t *testing.T) {
 	}
 }
 
-func (f *fixture) compareSum(t *testing.T, c *goldenCase, clip goldenClip) {
+func (f *fixture) compareSum(t *testing.T, c *goldenCase, clip goldenClip, worst *largest) {
 	b := f.batch(t, c)
 	run := func(method string, twoPass bool) *GradNorms {
 		r, err := f.model.GradNorms(t.Context(), b, GradNormsOptions{
@@ -290,10 +292,8 @@ func (f *fixture) compareSum(t *testing.T, c *goldenCase, clip goldenClip) {
 		if d := relativeDistance(f.renamed(golden, r), r.Sum); d > 1e-3 {
 			t.Errorf("%s: distance to PyTorch's sum %.2g", label, d)
 		}
-		// The allowance for single precision is at least ten times what it costs.
-		if d := sumDistance(f.renamed(golden, r), r.Sum); d > clip.ClipNorm*rho/10 {
-			t.Errorf("%s: ‖S₃₂ − S₆₄‖ is %.2g·C, ρ allows %.2g", label, d/clip.ClipNorm, rho/10)
-		}
+		// The allowance for single precision is at least ten times what it costs (largest.check).
+		worst.add(sumDistance(f.renamed(golden, r), r.Sum)/clip.ClipNorm, f.name)
 		for i, want := range clip.Factor {
 			if !within(r.Factor[i], want, 1e-3, 1e-6) {
 				t.Errorf("%s: factor %d is %g, PyTorch's %g", label, i, r.Factor[i], want)
