@@ -2,7 +2,10 @@ package dpadam
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 )
 
 // Result is an accountant's answer. Epsilon is the only field that may be promised.
@@ -29,11 +32,16 @@ type Accountant interface {
 
 // accountants lists every accountant by name; a new one is added here.
 var accountants = map[string]func() Accountant{
+	"pld": func() Accountant { return NewPLD() },
+	"prv": func() Accountant { return NewPRV() },
 	"rdp": func() Accountant { return NewRDP() },
 }
 
 // DefaultAccountant is the accountant of a plan that names none.
-const DefaultAccountant = "rdp"
+const DefaultAccountant = "pld"
+
+// Accountants lists the names of all accountants.
+func Accountants() []string { return slices.Sorted(maps.Keys(accountants)) }
 
 // NewAccountant returns a fresh accountant; the empty name is DefaultAccountant.
 func NewAccountant(name string) (Accountant, error) {
@@ -43,7 +51,7 @@ func NewAccountant(name string) (Accountant, error) {
 	if make, ok := accountants[name]; ok {
 		return make(), nil
 	}
-	return nil, invalid("accountant", fmt.Sprintf("%q", name), "unknown; this version has: rdp")
+	return nil, invalid("accountant", fmt.Sprintf("%q", name), "unknown; there are "+strings.Join(Accountants(), ", "))
 }
 
 // roundUp moves a non-negative upper bound up by more than the rounding errors of the

@@ -3,7 +3,6 @@ package dpadam
 import (
 	"context"
 	"fmt"
-	"math"
 )
 
 // upperBounder is implemented by accountants that can give the rigorous upper bound
@@ -28,12 +27,17 @@ func boundOf(a Accountant, relation Relation, p Phase, beside []Event, delta flo
 	return r.Epsilon, err
 }
 
+// estimator is implemented by accountants that can estimate epsilon much faster than bound it. An
+// estimate only tells a search where to begin.
+type estimator interface {
+	estimateEpsilon(c Composition, delta float64) (float64, error)
+}
+
 // CalibrateNoise returns the smallest noise multiplier, rounded up to seven significant
 // digits, at which the accountant's rigorous bound for steps steps at sampling rate q
 // does not exceed targetEpsilon at delta, and that bound. The result never exceeds
-// the target: it is evaluated at the sigma returned. The search is a bisection over
-// log sigma and deterministic. beside is what else the run releases and pays for from the
-// same target, such as noised evaluations.
+// the target: it is evaluated at the sigma returned. The search is deterministic. beside is
+// what else the run releases and pays for from the same target, such as noised evaluations.
 func CalibrateNoise(ctx context.Context, a Accountant, relation Relation, q float64, steps int64, delta, targetEpsilon float64, beside ...Event) (float64, Result, error) {
 	if err := checkEpsilon("target epsilon", targetEpsilon); err != nil {
 		return 0, Result{}, err
@@ -47,14 +51,31 @@ func CalibrateNoise(ctx context.Context, a Accountant, relation Relation, q floa
 	if steps < 1 {
 		return 0, Result{}, invalid("steps", steps, "must be >= 1 to calibrate noise")
 	}
-	affordable := func(sigma float64) (bool, error) {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-		eps, err := boundOf(a, relation, Phase{q, sigma, steps}, beside, delta)
-		return eps <= targetEpsilon, err
+	composed := func(sigma float64) (Composition, error) {
+		c, err := Compose(relation, Phase{q, sigma, steps})
+		c.Events = append(c.Events, beside...)
+		return c, err
 	}
-	sigma, err := smallestNoise(affordable)
+	search := noiseSearch{target: targetEpsilon}
+	search.bound = func(sigma float64) (float64, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return boundOf(a, relation, Phase{q, sigma, steps}, beside, delta)
+	}
+	if e, ok := a.(estimator); ok {
+		search.estimate = func(sigma float64) (float64, error) {
+			c, err := composed(sigma)
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return 0, err
+			}
+			return e.estimateEpsilon(c, delta)
+		}
+	}
+	sigma, err := search.smallest()
 	if err != nil {
 		return 0, Result{}, err
 	}
@@ -63,11 +84,10 @@ func CalibrateNoise(ctx context.Context, a Accountant, relation Relation, q floa
 			"no noise multiplier up to %g reaches it at delta = %g in %d steps%s; raise epsilon or delta, or take fewer steps",
 			maxNoiseMultiplier, delta, steps, alsoReleased(beside)))
 	}
-	c, err := Compose(relation, Phase{q, sigma, steps})
+	c, err := composed(sigma)
 	if err != nil {
 		return 0, Result{}, err
 	}
-	c.Events = append(c.Events, beside...)
 	r, err := a.Epsilon(c, delta)
 	if err == nil && r.Epsilon > targetEpsilon {
 		err = fmt.Errorf("internal error: calibrated sigma %v gives epsilon %v > %v", sigma, r.Epsilon, targetEpsilon)
@@ -87,75 +107,6 @@ func alsoReleased(beside []Event) string {
 	return fmt.Sprintf(" beside %d other releases", n)
 }
 
-// smallestNoise bisects; 0 means that no noise multiplier within bounds is affordable.
-func smallestNoise(affordable func(float64) (bool, error)) (float64, error) {
-	lo, hi := 0.5, 1.0 // lo is not affordable, hi is
-	for {
-		ok, err := affordable(hi)
-		if err != nil {
-			return 0, err
-		}
-		if ok {
-			break
-		}
-		if hi >= maxNoiseMultiplier {
-			return 0, nil
-		}
-		lo, hi = hi, math.Min(hi*4, maxNoiseMultiplier)
-	}
-	for lo >= minNoiseMultiplier {
-		ok, err := affordable(lo)
-		if err != nil {
-			return 0, err
-		}
-		if !ok {
-			break
-		}
-		lo, hi = lo/2, lo
-	}
-	lo = math.Max(lo, minNoiseMultiplier)
-	for hi > lo*(1+2e-8) {
-		mid := math.Sqrt(lo * hi)
-		ok, err := affordable(mid)
-		if err != nil {
-			return 0, err
-		}
-		if ok {
-			hi = mid
-		} else {
-			lo = mid
-		}
-	}
-	return settle(hi, affordable)
-}
-
-// settle rounds up to seven significant digits and checks the rounded value itself, which
-// may need a little more where the bound's last digits are not monotone.
-func settle(sigma float64, affordable func(float64) (bool, error)) (float64, error) {
-	unit := math.Pow(10, math.Floor(math.Log10(sigma))-6)
-	n := math.Ceil(sigma / unit)
-	for range 100 {
-		// The shortest decimal of n*unit reads back as the same float64.
-		s := math.Min(decimal(n, unit), maxNoiseMultiplier)
-		if s >= sigma {
-			ok, err := affordable(s)
-			if err != nil || ok {
-				return s, err
-			}
-		}
-		n++
-	}
-	return 0, fmt.Errorf("internal error: the bound is not monotone near sigma %v", sigma)
-}
-
-// decimal returns the float64 nearest to n*unit, unit a power of ten.
-func decimal(n, unit float64) float64 {
-	if unit < 1 {
-		return n / math.Round(1/unit)
-	}
-	return n * unit
-}
-
 // MaxSteps returns the largest number of steps, at most limit, whose rigorous bound at
 // delta, together with what is released beside them, does not exceed targetEpsilon. It may
 // be 0.
@@ -173,31 +124,41 @@ func MaxSteps(ctx context.Context, a Accountant, relation Relation, q, sigma, de
 		eps, err := boundOf(a, relation, Phase{q, sigma, steps}, beside, delta)
 		return eps <= targetEpsilon, err
 	}
-	lo, hi := int64(0), int64(1) // lo is affordable; hi is the next to try
-	for {
-		hi = min(hi, limit)
-		ok, err := affordable(hi)
+	start := int64(1)
+	if e, ok := a.(estimator); ok {
+		var err error
+		start, err = lastTrue(1, limit, func(steps int64) (bool, error) {
+			c, err := Compose(relation, Phase{q, sigma, steps})
+			if err != nil {
+				return false, err
+			}
+			c.Events = append(c.Events, beside...)
+			eps, err := e.estimateEpsilon(c, delta)
+			return eps <= targetEpsilon*(1-7e-5), err // what the bound adds to the estimate
+		})
 		if err != nil {
 			return 0, err
 		}
-		if !ok {
-			break
-		}
-		if lo = hi; lo == limit {
-			return limit, nil
-		}
-		hi *= 2
 	}
-	for hi-lo > 1 {
-		mid := lo + (hi-lo)/2
-		ok, err := affordable(mid)
+	return lastTrue(max(start, 1), limit, affordable)
+}
+
+// lastTrue returns the largest n in [0, limit] with ok(n), 0 counting as true; ok turns from true to
+// false once. It gallops away from start, then bisects.
+func lastTrue(start, limit int64, ok func(int64) (bool, error)) (int64, error) {
+	lo, hi := int64(0), limit+1 // ok(lo), not ok(hi)
+	for n, step := min(start, limit), int64(1); lo+1 < hi; step *= 2 {
+		if n <= lo || n >= hi {
+			n = lo + (hi-lo)/2
+		}
+		yes, err := ok(n)
 		if err != nil {
 			return 0, err
 		}
-		if ok {
-			lo = mid
+		if yes {
+			lo, n = n, n+step
 		} else {
-			hi = mid
+			hi, n = n, n-step
 		}
 	}
 	return lo, nil

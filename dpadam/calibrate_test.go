@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -36,6 +37,30 @@ func TestCalibrationAgainstReference(t *testing.T) {
 		peer := math.Min(number(t, row, "sigma_rdp_google"), number(t, row, "sigma_private_transformers_rdp"))
 		if sigma > peer*(1+1e-4) {
 			t.Errorf("%s: sigma %v above the peers' %v", row["dataset"], sigma, peer)
+		}
+	}
+}
+
+// calibration.csv: within 1e-4 of the tight sigma, and the bound meets the target there.
+func TestTightCalibration(t *testing.T) {
+	for _, row := range readTable(t, sharedData(t, "accounting", "calibration.csv")) {
+		q, delta, target := number(t, row, "q"), number(t, row, "delta"), number(t, row, "target_eps")
+		steps := int64(number(t, row, "steps"))
+		begin := time.Now()
+		sigma, r, err := CalibrateNoise(t.Context(), NewPLD(), AddRemove, q, steps, delta, target)
+		took := time.Since(begin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gold := number(t, row, "sigma_gold")
+		t.Logf("%s eps=%g: sigma %.7g (epsilon %.9f), tight %.7g (%+.1e) in %v (peer: %s s)", row["dataset"], target, sigma, r.Epsilon, gold, sigma/gold-1,
+			took.Round(time.Millisecond), row["t_pld_google"])
+		if r.Epsilon > target || sigma < gold*(1-1e-6) || sigma > gold*(1+1e-4) {
+			t.Errorf("%s: sigma %v, tight %v; epsilon %v, target %v", row["dataset"], sigma, gold, r.Epsilon, target)
+		}
+		less, err := boundOf(NewPLD(), AddRemove, Phase{q, sigma * (1 - 1e-6), steps}, nil, delta)
+		if err != nil || less <= target {
+			t.Errorf("%s: sigma %v is not the smallest (%v, %v)", row["dataset"], sigma, less, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package dpadam
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Bounds that keep every later computation exact.
@@ -189,7 +190,7 @@ func (s *Spec) validate() error {
 		return invalid("relation", fmt.Sprintf("%q", string(s.Relation)), "must be add-remove or replace-one")
 	}
 	if _, err := NewAccountant(s.Accountant); err != nil || s.Accountant == "" {
-		return invalid("accountant", fmt.Sprintf("%q", s.Accountant), "unknown; this version has: rdp")
+		return invalid("accountant", fmt.Sprintf("%q", s.Accountant), "unknown; there are "+strings.Join(Accountants(), ", "))
 	}
 	for _, check := range []func() error{s.validateSampling, s.validateSizes, s.validateUnit, s.Optimizer.validate, s.Schedule.validate, s.validateClipping} {
 		if err := check(); err != nil {

@@ -15,11 +15,11 @@ import (
 // asking again for another number of steps is negligible.
 type RDP struct {
 	mu     sync.Mutex
-	curves map[rdpKey]*rdpCurve
+	curves map[curveKey]*rdpCurve
 }
 
 // NewRDP returns an RDP accountant with an empty cache.
-func NewRDP() *RDP { return &RDP{curves: map[rdpKey]*rdpCurve{}} }
+func NewRDP() *RDP { return &RDP{curves: map[curveKey]*rdpCurve{}} }
 
 // Name returns "rdp".
 func (*RDP) Name() string { return "rdp" }
@@ -29,10 +29,16 @@ type rdpKey struct {
 	relation Relation
 }
 
+// curveKey names a curve; mechanisms are comparable values.
+type curveKey struct {
+	mechanism Mechanism
+	relation  Relation
+}
+
 // rdpCurve holds log A_alpha = (alpha-1)*D_alpha of one mechanism by index of the order;
 // NaN where it has not been asked for.
 type rdpCurve struct {
-	key  rdpKey
+	key  curveKey
 	logA []float64
 }
 
@@ -81,13 +87,16 @@ func (a *RDP) Epsilon(c Composition, delta float64) (Result, error) {
 	}
 	best, order := a.best(events, delta)
 	if math.IsInf(best, 1) || math.IsNaN(best) {
-		return Result{}, fmt.Errorf("%w: no finite epsilon: the noise is too small for this many steps", ErrInvalid)
+		return Result{}, errNoFinite
 	}
 	res.Epsilon, res.Order = best, order
 	res.Estimate = res.Epsilon
 	res.Lower = math.Min(lowerEpsilon(c, delta), res.Epsilon)
 	return res, nil
 }
+
+// errNoFinite marks a composition without a finite bound.
+var errNoFinite = fmt.Errorf("%w: no finite epsilon: the noise is too small for this many steps", ErrInvalid)
 
 // upperEpsilon is Epsilon without the lower bound; +Inf where no order gives a finite one.
 func (a *RDP) upperEpsilon(c Composition, delta float64) (float64, error) {
@@ -172,16 +181,47 @@ func (a *RDP) events(c Composition) ([]weightedCurve, error) {
 	}
 	var out []weightedCurve
 	for _, e := range c.Events {
-		m, ok := e.Mechanism.(PoissonSubsampledGaussian)
-		if !ok {
-			return nil, fmt.Errorf("%w: rdp and %T", ErrUnsupported, e.Mechanism)
+		if err := supportedByRDP(e.Mechanism, c.Relation); err != nil {
+			return nil, err
 		}
-		if e.Count == 0 || m.SampleRate == 0 {
+		if e.Count == 0 || neverSampled(e.Mechanism) {
 			continue
 		}
-		out = append(out, weightedCurve{a.curve(rdpKey{m.SampleRate, m.NoiseMultiplier, c.Relation}), float64(e.Count)})
+		out = append(out, weightedCurve{a.curve(curveKey{e.Mechanism, c.Relation}), float64(e.Count)})
 	}
 	return out, nil
+}
+
+// supportedByRDP says for which mechanisms and relations mechanismMoment has a proof.
+func supportedByRDP(m Mechanism, relation Relation) error {
+	switch m := m.(type) {
+	case PoissonSubsampledGaussian:
+		return nil
+	case TruncatedPoissonGaussian:
+		if relation == AddRemove {
+			return nil
+		}
+		return fmt.Errorf("%w: rdp and truncated Poisson sampling under %s", ErrUnsupported, relation)
+	case WithoutReplacementGaussian:
+		if relation == ReplaceOne {
+			return nil
+		}
+		return fmt.Errorf("%w: sampling without replacement has no %s guarantee: a batch of fixed size tells the number of records; ask for replace-one",
+			ErrUnsupported, relation)
+	default:
+		return fmt.Errorf("%w: rdp and %T", ErrUnsupported, m)
+	}
+}
+
+// neverSampled reports a mechanism that does not read the data.
+func neverSampled(m Mechanism) bool {
+	switch m := m.(type) {
+	case PoissonSubsampledGaussian:
+		return m.SampleRate == 0
+	case TruncatedPoissonGaussian:
+		return m.SampleRate == 0
+	}
+	return false
 }
 
 type weightedCurve struct {
@@ -189,7 +229,7 @@ type weightedCurve struct {
 	count float64
 }
 
-func (a *RDP) curve(key rdpKey) *rdpCurve {
+func (a *RDP) curve(key curveKey) *rdpCurve {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c, ok := a.curves[key]; ok {
@@ -214,11 +254,41 @@ func (a *RDP) total(events []weightedCurve, k int) float64 {
 	sum := 0.0
 	for _, e := range events {
 		if math.IsNaN(e.curve.logA[k]) {
-			e.curve.logA[k] = logMoment(e.curve.key, rdpOrders[k])
+			e.curve.logA[k] = mechanismMoment(e.curve.key.mechanism, e.curve.key.relation, rdpOrders[k])
 		}
 		sum += e.count * e.curve.logA[k]
 	}
 	return sum
+}
+
+// mechanismMoment returns an upper bound of log A_alpha = (alpha-1)*D_alpha of one use of m.
+func mechanismMoment(m Mechanism, relation Relation, alpha float64) float64 {
+	switch m := m.(type) {
+	case PoissonSubsampledGaussian:
+		return logMoment(rdpKey{m.SampleRate, m.NoiseMultiplier, relation}, alpha)
+	case TruncatedPoissonGaussian: // a mixture of which the part is known: moments add up
+		p, c := m.truncation()
+		plain := logMoment(rdpKey{m.SampleRate, m.NoiseMultiplier, relation}, alpha)
+		if p == 0 || c == 0 {
+			return plain
+		}
+		full := logMoment(rdpKey{c, m.NoiseMultiplier / 2, relation}, alpha)
+		return roundUp(logAdd(plain+math.Log1p(-p*(1-4e-9)), full+math.Log(p)))
+	case WithoutReplacementGaussian:
+		return logMomentWithoutReplacement(float64(m.Batch)/float64(m.Records), m.NoiseMultiplier/2, alpha)
+	}
+	return math.Inf(1)
+}
+
+// logAdd is log(e^a + e^b).
+func logAdd(a, b float64) float64 {
+	if a < b {
+		a, b = b, a
+	}
+	if math.IsInf(a, -1) || math.IsInf(a, 1) {
+		return a
+	}
+	return a + math.Log1p(math.Exp(b-a))
 }
 
 // logMoment returns an upper bound of log A_alpha = (alpha-1)*D_alpha of one step, by
