@@ -87,10 +87,7 @@ func (s *Spec) calibrateShare(ctx context.Context) (float64, error) {
 // leastNoise is the smallest noise multiplier, rounded up to seven digits, at which bound is at
 // most target; 0 if none is.
 func leastNoise(target float64, bound func(sigma float64) (float64, error)) (float64, error) {
-	return smallestNoise(func(sigma float64) (bool, error) {
-		x, err := bound(sigma)
-		return x <= target, err
-	})
+	return noiseSearch{target: target, bound: bound}.smallest()
 }
 
 // upperOf is the accountant's bound, +Inf where it has none that is finite.

@@ -31,7 +31,7 @@ func ExampleNewPlan() {
 	_, err = dpadam.NewPlan(dpadam.Config{Records: 100, ExpectedBatch: 10, Epochs: 1, TargetEpsilon: 1, ClipNorm: -1, Dim: 1, Optimizer: dpadam.Adam(1)})
 	fmt.Println(err)
 	// Output:
-	// 411 steps at q = 0.02435, sigma = 0.7146; half of them: epsilon <= 6.236
+	// 411 steps at q = 0.02435, sigma = 0.6788; half of them: epsilon <= 6.081
 	// clipping norm = -1: must be a finite number > 0
 }
 
@@ -90,5 +90,5 @@ func ExampleStepper() {
 	spent, err := ledger.Epsilon()
 	fmt.Printf("%d steps charged, epsilon <= %.3f, %v\n", ledger.Charged(), spent.Epsilon, err)
 	// Output:
-	// 5 steps charged, epsilon <= 0.811, <nil>
+	// 5 steps charged, epsilon <= 0.592, <nil>
 }

@@ -29,10 +29,10 @@ func TestPlanResolves(t *testing.T) {
 	p := mustPlan(t, e2e())
 	s := p.Spec()
 	if s.SampleRate != 1024.0/42061 || s.Steps != 411 || s.Delta != 1/(2*42061.0) || s.Relation != AddRemove ||
-		s.Accountant != "rdp" || s.Buckets != 1 || s.Schedule.Name != "constant" || s.Optimizer != Adam(2e-3) {
+		s.Accountant != "pld" || s.Buckets != 1 || s.Schedule.Name != "constant" || s.Optimizer != Adam(2e-3) {
 		t.Errorf("%+v", s)
 	}
-	if math.Abs(s.NoiseMultiplier-0.7118224) > 1e-6 { // calibration_test compares with the peers
+	if math.Abs(s.NoiseMultiplier-0.6757571) > 1e-6 { // calibration_test compares with the peers
 		t.Errorf("sigma %v", s.NoiseMultiplier)
 	}
 	if r, err := p.Epsilon(Charges{Steps: s.Steps}); err != nil || r.Epsilon > 8 || r.Epsilon < 7.999 || r.Delta != s.Delta {

@@ -326,6 +326,3 @@ func CalibrateSearch(ctx context.Context, s *SearchSpec, relation Relation, delt
 	}
 	return sigma, s.WithCells(cells(sigma)...), nil
 }
-
-// errNoFinite is the answer where noise is too small for any order.
-var errNoFinite = fmt.Errorf("%w: no finite epsilon: the noise is too small for this many steps", ErrInvalid)
