@@ -45,12 +45,9 @@ func (a *PRV) Epsilon(c Composition, delta float64) (Result, error) {
 		return Result{}, err
 	}
 	for _, d := range directions {
-		v, err := d.PRV(delta, prvEpsilonError*math.Min(1, bound.Epsilon), prvDeltaShare*delta, width.Epsilon)
-		if errors.Is(err, pld.ErrRange) {
-			return Result{}, fmt.Errorf("%w: %v", ErrUnsupported, err)
-		}
+		v, err := d.PRVEpsilon(delta, pld.PRVErrors{Epsilon: prvEpsilonError * math.Min(1, bound.Epsilon), Delta: prvDeltaShare * delta, Reach: width.Epsilon})
 		if err != nil {
-			return Result{}, err
+			return Result{}, unsupportedRange(err)
 		}
 		r.Epsilon, r.Estimate, r.Lower = math.Max(r.Epsilon, v.Upper), math.Max(r.Estimate, v.Estimate), math.Max(r.Lower, v.Lower)
 	}
@@ -60,9 +57,41 @@ func (a *PRV) Epsilon(c Composition, delta float64) (Result, error) {
 	return r, nil
 }
 
-// Delta is not offered: the method's error is one of epsilon.
-func (a *PRV) Delta(Composition, float64) (Result, error) {
-	return Result{}, fmt.Errorf("%w: prv and delta at a given epsilon; use pld", ErrUnsupported)
+// Delta returns the upper bound at epsilon.
+func (a *PRV) Delta(c Composition, epsilon float64) (Result, error) {
+	bound, err := a.rdp.Delta(c, epsilon) // validates; the error of delta is a thousandth of it
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{Epsilon: epsilon, Estimate: epsilon, Accountant: a.Name()}
+	if bound.Delta == 0 {
+		return r, nil
+	}
+	lost := math.Max(prvDeltaShare*bound.Delta, 1e-30)
+	width, err := a.rdp.Epsilon(c, lost/4)
+	if err != nil {
+		return Result{}, err
+	}
+	directions, err := lossesOf(c)
+	if err != nil {
+		return Result{}, err
+	}
+	for _, d := range directions {
+		v, err := d.PRVDelta(epsilon, pld.PRVErrors{Epsilon: prvEpsilonError * math.Min(1, math.Max(epsilon, 1e-3)), Delta: lost, Reach: width.Epsilon})
+		if err != nil {
+			return Result{}, unsupportedRange(err)
+		}
+		r.Delta = math.Max(r.Delta, v.Upper)
+	}
+	return r, nil
+}
+
+// unsupportedRange marks a lattice that would be too large.
+func unsupportedRange(err error) error {
+	if errors.Is(err, pld.ErrRange) {
+		return fmt.Errorf("%w: %v", ErrUnsupported, err)
+	}
+	return err
 }
 
 // CLT is the epsilon at delta by the central limit theorem for Gaussian differential privacy (Bu, Dong, Long,

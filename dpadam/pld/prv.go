@@ -15,38 +15,64 @@ type PRV struct{ Lower, Estimate, Upper float64 }
 // maxPRVPoints bounds the lattice: 2^23 points take about two seconds.
 const maxPRVPoints = 1 << 23
 
-// PRV returns the epsilon of c at delta by privacy random variables (Gopi, Lee, Wutschitz 2021,
+// PRVErrors are what the lattice is made for: with probability 1-Delta the rounding errors of all steps add up
+// to less than Epsilon. Reach is an upper bound of c's epsilon at Delta/4, for the lattice's width.
+type PRVErrors struct{ Epsilon, Delta, Reach float64 }
+
+// PRVEpsilon returns the epsilon of c at delta by privacy random variables (Gopi, Lee, Wutschitz 2021,
 // "Numerical Composition of Differential Privacy", Algorithm 1 and Theorem 5.5): the loss is
-// rounded to a lattice so that its mean stays, a fast Fourier transform composes it modulo 2L, and
-// with probability 1-deltaError the rounding errors of all steps add up to less than epsError:
+// rounded to a lattice so that its mean stays, and a fast Fourier transform composes it modulo 2L;
 //
 //	h = epsError/sqrt(T/2 log(12/deltaError)),
 //	Lower = eps(delta+deltaError) - epsError,  Upper = eps(delta-deltaError) + epsError.
 //
 // To deltaError is added what the transforms may round. It is here for comparison with the literature; Epsilon is
-// tighter, faster and holds at any delta. guess is an upper bound of the
-// epsilon at deltaError/4, for the lattice's width.
-func (c Composition) PRV(delta, epsError, deltaError, guess float64) (PRV, error) {
-	parts, steps := c.prvParts()
-	if steps == 0 {
-		return PRV{}, nil
+// tighter, faster and holds at any delta.
+func (c Composition) PRVEpsilon(delta float64, e PRVErrors) (PRV, error) {
+	l, err := c.prv(e)
+	if err != nil || l == nil {
+		return PRV{}, err
 	}
-	h := epsError / math.Sqrt(steps/2*math.Log(12/deltaError))
-	reach := epsError + 3 + math.Max(guess, c.largestLoss(parts, deltaError/(8*steps)))
-	size := math.Exp2(math.Ceil(math.Log2(2 * reach / h)))
-	if !(size <= maxPRVPoints) {
-		return PRV{}, fmt.Errorf("%w: prv needs %.3g lattice points for an error of %.3g in epsilon, at most %d are taken; use pld", ErrRange, size, epsError, maxPRVPoints)
-	}
-	l := prvLattice{n: int(size), h: 2 * reach / size}
-	mass, shift := l.compose(parts)
-	lost := deltaError + 0x1p-53*(steps/8+math.Log2(size)) // of delta; the second by rounding
 	at := func(d float64) float64 {
 		if !(d > 0) {
 			return math.Inf(1)
 		}
-		return root(func(e float64) float64 { return l.delta(mass, shift, e) }, guess, d)
+		return root(l.delta, e.Reach, d)
 	}
-	return PRV{Lower: math.Max(0, at(delta+lost)-epsError), Estimate: at(delta), Upper: at(delta-lost) + epsError}, nil
+	return PRV{Lower: math.Max(0, at(delta+l.lost)-e.Epsilon), Estimate: at(delta), Upper: at(delta-l.lost) + e.Epsilon}, nil
+}
+
+// PRVDelta returns the delta of c at epsilon by the same theorem:
+//
+//	Lower = delta(epsilon+epsError) - deltaError,  Upper = delta(epsilon-epsError) + deltaError.
+func (c Composition) PRVDelta(epsilon float64, e PRVErrors) (PRV, error) {
+	l, err := c.prv(e)
+	if err != nil || l == nil {
+		return PRV{}, err
+	}
+	return PRV{
+		Lower:    math.Max(0, l.delta(epsilon+e.Epsilon)-l.lost),
+		Estimate: math.Max(0, l.delta(epsilon)),
+		Upper:    math.Min(1, l.delta(epsilon-e.Epsilon)+l.lost),
+	}, nil
+}
+
+// prv composes c on a lattice; nil where there is nothing to compose.
+func (c Composition) prv(e PRVErrors) (*prvLattice, error) {
+	parts, steps := c.prvParts()
+	if steps == 0 {
+		return nil, nil
+	}
+	h := e.Epsilon / math.Sqrt(steps/2*math.Log(12/e.Delta))
+	reach := e.Epsilon + 3 + math.Max(e.Reach, c.largestLoss(parts, e.Delta/(8*steps)))
+	size := math.Exp2(math.Ceil(math.Log2(2 * reach / h)))
+	if !(size <= maxPRVPoints) {
+		return nil, fmt.Errorf("%w: prv needs %.3g lattice points for an error of %.3g in epsilon, at most %d are taken; use pld", ErrRange, size, e.Epsilon, maxPRVPoints)
+	}
+	l := &prvLattice{n: int(size), h: 2 * reach / size}
+	l.compose(parts)
+	l.lost = e.Delta + 0x1p-53*(steps/8+math.Log2(size)) // the second by rounding
+	return l, nil
 }
 
 // A prvPart is a distribution of the loss with its count.
@@ -115,15 +141,17 @@ func (c Composition) largestLoss(parts []prvPart, tail float64) float64 {
 	return most
 }
 
-// A prvLattice has the points (i - n/2) h.
+// A prvLattice has the points (i - n/2) h + shift with the masses of the composed loss.
 type prvLattice struct {
-	n int
-	h float64
+	n     int
+	h     float64
+	mass  []float64
+	shift float64 // undoes each part's rounding in the mean
+	lost  float64 // error of delta
 }
 
-// compose returns the masses of the composed loss and by how much its points are moved: each part's
-// rounding is undone in the mean.
-func (l prvLattice) compose(parts []prvPart) (mass []float64, shift float64) {
+// compose fills in masses and shift.
+func (l *prvLattice) compose(parts []prvPart) {
 	fft := fourier.NewFFT(l.n)
 	total := make([]complex128, l.n/2+1)
 	for i := range total {
@@ -138,7 +166,7 @@ func (l prvLattice) compose(parts []prvPart) (mass []float64, shift float64) {
 			p[i], last = next-last, next
 			rounded += p[i] * float64(i-l.n/2) * l.h
 		}
-		shift += part.count * (part.mean() - rounded)
+		l.shift += part.count * (part.mean() - rounded)
 		// The lattice's point 0 has to be the array's first for a cyclic sum.
 		f := fft.Coefficients(nil, append(append([]float64(nil), p[l.n/2:]...), p[:l.n/2]...))
 		for i, v := range f {
@@ -156,16 +184,16 @@ func (l prvLattice) compose(parts []prvPart) (mass []float64, shift float64) {
 	for i := range sum {
 		sum[i] /= float64(l.n)
 	}
-	return append(append([]float64(nil), sum[l.n/2:]...), sum[:l.n/2]...), shift
+	l.mass = append(append([]float64(nil), sum[l.n/2:]...), sum[:l.n/2]...)
 }
 
 // delta is the sum of (1-e^(epsilon-loss))_+ over the lattice.
-func (l prvLattice) delta(mass []float64, shift, epsilon float64) float64 {
+func (l *prvLattice) delta(epsilon float64) float64 {
 	sum := 0.0
-	first := max(0, int((epsilon-shift)/l.h)+l.n/2)
+	first := max(0, int((epsilon-l.shift)/l.h)+l.n/2)
 	for i := l.n - 1; i >= first; i-- {
-		if v := epsilon - shift - float64(i-l.n/2)*l.h; v < 0 {
-			sum -= mass[i] * math.Expm1(v)
+		if v := epsilon - l.shift - float64(i-l.n/2)*l.h; v < 0 {
+			sum -= l.mass[i] * math.Expm1(v)
 		}
 	}
 	return sum

@@ -154,6 +154,10 @@ func (c Composition) chernoff(epsilon, excess float64) (float64, error) {
 	return math.Min(1, s.chernoff(epsilon)), nil
 }
 
+// deltaPart makes the errors of Delta's bound smaller than those of Epsilon's, so that delta at an epsilon that Epsilon gave
+// for some delta is not above it.
+const deltaPart = 0.25
+
 // Delta returns an upper bound and an estimate of the delta of c at epsilon >= 0.
 func (c Composition) Delta(epsilon float64) (Bound, error) {
 	if f, ok := c.closed(); ok {
@@ -172,7 +176,7 @@ func (c Composition) Delta(epsilon float64) (Bound, error) {
 		return Bound{}, err
 	}
 	c.survey(exact, trace, &at)
-	upper, err := c.bounding(at, 1)
+	upper, err := c.bounding(at, deltaPart)
 	if err != nil {
 		return Bound{}, err
 	}

@@ -17,15 +17,16 @@ import (
 
 func (a *app) privacyCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "privacy epsilon|sigma|delta|statement",
+		Use:   "privacy epsilon|sigma|delta|steps|statement",
 		Short: "Account for privacy before a run, and state it after",
 		Long: "Privacy prices runs by the Poisson-subsampled Gaussian mechanism: every record is in a step's batch independently\n" +
-			"with probability q. Its figures say nothing about shuffled batches or batches of fixed size.",
+			"with probability q. Its figures say nothing about shuffled batches. Batches cut off at a largest size, or drawn\n" +
+			"without replacement, are priced by --sampler; ghostwriter itself never samples so.",
 		Example: "  ghostwriter privacy epsilon --sample-rate 0.0243 --steps 411 --noise-multiplier 0.9 --delta 1e-5\n" +
 			"  ghostwriter privacy statement tuned/",
 		Args: cobra.ArbitraryArgs, // so that a wrong sub-command gets the error below, not the help and exit code 0
 		RunE: func(_ *cobra.Command, args []string) error {
-			return fmt.Errorf("%w: privacy %q: give one of epsilon, sigma, delta and statement; see ghostwriter privacy --help", errCommandLine, args)
+			return fmt.Errorf("%w: privacy %q: give one of epsilon, sigma, delta, steps and statement; see ghostwriter privacy --help", errCommandLine, args)
 		},
 	}
 	for _, q := range accountingQuestions() {
@@ -42,6 +43,7 @@ type accountingQuestion struct {
 	needs    []string          // flags that have to be given
 	refuses  map[string]string // flags that contradict the question, and why
 	minSteps int64
+	rigorous bool // no answer without a proof: the approximation gdp is refused
 	answer   func(ctx context.Context, in *accountingInput) (dpadam.Result, error)
 	text     func(r accountingReport) string // the answer in a line
 }
@@ -72,19 +74,37 @@ func accountingQuestions() []*accountingQuestion {
 			"phases":           "phases have noise multipliers of their own; give --sample-rate and --steps, or ask privacy epsilon",
 		},
 		minSteps: 1,
+		rigorous: true,
 		answer:   sigmaForTarget,
 		text: func(r accountingReport) string {
 			return fmt.Sprintf("noise multiplier = %s gives epsilon = %s at delta = %s", exact(r.NoiseMultiplier), above(r.Epsilon), exact(r.Delta))
 		},
 	}, {
 		name: "delta", short: "The delta of a run at a given epsilon",
-		long:    "Delta prints the rigorous upper bound of delta at the epsilon of --target-epsilon.",
-		example: "  ghostwriter privacy delta --sample-rate 0.0243 --steps 411 --noise-multiplier 0.9 --target-epsilon 3",
-		needs:   []string{"sample-rate", "steps", "noise-multiplier", "target-epsilon"},
-		refuses: map[string]string{"delta": "delta is what is computed; leave it out, or ask privacy epsilon"},
-		answer:  deltaAtEpsilon,
+		long:     "Delta prints the rigorous upper bound of delta at the epsilon of --target-epsilon.",
+		example:  "  ghostwriter privacy delta --sample-rate 0.0243 --steps 411 --noise-multiplier 0.9 --target-epsilon 3",
+		needs:    []string{"sample-rate", "steps", "noise-multiplier", "target-epsilon"},
+		refuses:  map[string]string{"delta": "delta is what is computed; leave it out, or ask privacy epsilon"},
+		rigorous: true,
+		answer:   deltaAtEpsilon,
 		text: func(r accountingReport) string {
 			return fmt.Sprintf("delta = %s at epsilon = %s", above(r.Delta), exact(r.Epsilon))
+		},
+	}, {
+		name: "steps", short: "The largest number of steps that keeps to a target epsilon",
+		long: "Steps prints the largest number of steps whose upper bound of epsilon at --delta does not exceed --target-epsilon,\n" +
+			"and that bound. It may be 0.",
+		example: "  ghostwriter privacy steps --sample-rate 0.0243 --noise-multiplier 0.9 --delta 1e-5 --target-epsilon 3",
+		needs:   []string{"sample-rate", "noise-multiplier", "delta", "target-epsilon"},
+		refuses: map[string]string{
+			"steps":   "the number of steps is what is computed; leave it out, or ask privacy epsilon",
+			"phases":  "phases have numbers of steps of their own; give --sample-rate and --noise-multiplier, or ask privacy epsilon",
+			"sampler": "the number of steps is computed for Poisson sampling; ask privacy epsilon",
+		},
+		rigorous: true,
+		answer:   stepsForTarget,
+		text: func(r accountingReport) string {
+			return fmt.Sprintf("%d steps give epsilon = %s at delta = %s", *r.Steps, above(r.Epsilon), exact(r.Delta))
 		},
 	}}
 }
@@ -100,7 +120,7 @@ func (a *app) accountingCommand(q *accountingQuestion) *cobra.Command {
 			if err := q.check(&in, cmd.Flags().Changed); err != nil {
 				return err
 			}
-			if err := in.resolve(cmd.Flags().Changed("phases")); err != nil {
+			if err := in.resolve(q, cmd.Flags().Changed); err != nil {
 				return err
 			}
 			r, err := q.answer(cmd.Context(), &in)
@@ -133,7 +153,7 @@ func (q *accountingQuestion) check(in *accountingInput, given func(string) bool)
 		return err
 	}
 	var missing []string
-	for _, name := range q.needs {
+	for _, name := range in.sampler.needs(q.needs) {
 		if !given(name) && !(given("phases") && isPhaseFlag(name)) {
 			missing = append(missing, "--"+name)
 		}
@@ -172,6 +192,7 @@ type accountingInput struct {
 	sampleRate, noiseMultiplier, delta, epsilon float64
 	steps                                       int64
 	accountantName, relationName, phasesFile    string
+	sampler                                     samplerInput
 
 	accountant dpadam.Accountant
 	relation   dpadam.Relation
@@ -184,10 +205,11 @@ func (in *accountingInput) add(fl *pflag.FlagSet) {
 	fl.Float64Var(&in.noiseMultiplier, "noise-multiplier", 0, "sigma, the standard deviation of the noise over the clipping norm")
 	fl.Float64Var(&in.delta, "delta", 0, "delta")
 	fl.Float64Var(&in.epsilon, "target-epsilon", 0, "epsilon to ask for; --epsilon is the same")
-	fl.StringVar(&in.accountantName, "accountant", dpadam.DefaultAccountant, "rdp")
+	fl.StringVar(&in.accountantName, "accountant", dpadam.DefaultAccountant, "pld (tight), rdp, prv (for comparison), or gdp, an approximation\nthat guarantees nothing")
 	fl.StringVar(&in.relationName, "relation", string(dpadam.AddRemove), "neighbouring data sets: add-remove or replace-one")
 	fl.StringVar(&in.phasesFile, "phases", "", "a JSON file of several phases, instead of --sample-rate, --steps and --noise-multiplier:\n"+
 		`[{"sample_rate":q,"noise_multiplier":s,"steps":t}, …]`)
+	in.sampler.add(fl)
 	fl.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "epsilon" {
 			name = "target-epsilon"
@@ -217,14 +239,21 @@ func (in *accountingInput) bounds(minSteps int64) []flagBound {
 }
 
 // resolve makes the accountant and reads the phases.
-func (in *accountingInput) resolve(phases bool) (err error) {
-	if in.accountant, err = newAccountant(in.accountantName); err != nil {
+func (in *accountingInput) resolve(q *accountingQuestion, given func(string) bool) (err error) {
+	if err := in.sampler.resolve(in, given); err != nil {
+		return err
+	}
+	if in.approximate() {
+		if q.rigorous {
+			return fmt.Errorf("%w: privacy %s --accountant gdp: it is an approximation, from which nothing may be planned; take pld", errCommandLine, q.name)
+		}
+	} else if in.accountant, err = newAccountant(in.accountantName); err != nil {
 		return err
 	}
 	if in.relation, err = parseRelation(in.relationName); err != nil {
 		return err
 	}
-	if phases {
+	if given("phases") {
 		in.phases, err = readPhases(in.phasesFile)
 		return err
 	}
@@ -232,15 +261,18 @@ func (in *accountingInput) resolve(phases bool) (err error) {
 	return nil
 }
 
+// approximation is the name of the central limit theorem's epsilon, which no accountant stands for.
+const approximation = "gdp"
+
+func (in *accountingInput) approximate() bool { return in.accountantName == approximation }
+
 // newAccountant refuses the empty name, which dpadam takes for its default: on a
 // command line it is a variable that was not set.
 func newAccountant(name string) (dpadam.Accountant, error) {
 	acc, err := dpadam.NewAccountant(name)
 	switch {
 	case name == "":
-		return nil, fmt.Errorf("%w: --accountant is empty; rdp is there", errCommandLine)
-	case err != nil && (name == "pld" || name == "prv"):
-		return nil, fmt.Errorf("%w: --accountant %s is not built yet; rdp is there, whose bound holds too but is larger", errCommandLine, name)
+		return nil, fmt.Errorf("%w: --accountant is empty; there are %s", errCommandLine, strings.Join(dpadam.Accountants(), ", "))
 	case err != nil:
 		return nil, flagError("accountant", name, err)
 	}

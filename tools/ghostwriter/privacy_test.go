@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func ask(t testing.TB, args ...string) answer {
 	if _, err := dec.Token(); err != io.EOF {
 		t.Fatalf("privacy %v: more than one JSON object: %s", args, stdout)
 	}
-	if a.Epsilon == nil || a.Estimate == nil || a.Lower == nil || a.Delta == nil || a.Accountant != "rdp" {
+	if a.Epsilon == nil || a.Estimate == nil || a.Lower == nil || a.Delta == nil || !slices.Contains(dpadam.Accountants(), a.Accountant) {
 		t.Fatalf("privacy %v: %s", args, stdout)
 	}
 	if *a.Lower > *a.Epsilon || *a.Estimate > *a.Epsilon || *a.Lower < 0 {
@@ -137,8 +138,9 @@ func accountingTable(t testing.TB, name string) (rows []map[string]string, numbe
 }
 
 // Every row of reference.csv through the command: epsilon is never below the true one, and
-// at most 1e-6 relative above the smallest of the three RDP peers. The text never
-// prints less than the bound.
+// at most 1e-6 relative above the smallest of the three RDP peers; the default
+// accountant's is at most 1e-4 above the truth (less the reference's own error, where it was not computed
+// exactly). The text never prints less than the bound.
 func TestPrivacyEpsilonAgainstReference(t *testing.T) {
 	rows, number := accountingTable(t, "reference.csv")
 	if len(rows) != 46 {
@@ -147,8 +149,15 @@ func TestPrivacyEpsilonAgainstReference(t *testing.T) {
 	tightest, worst := math.Inf(1), math.Inf(-1)
 	for _, row := range rows {
 		flags := run1(number(row, "q"), number(row, "sigma"), int64(number(row, "steps")), "--delta", row["delta"])
+		truth, own := number(row, "eps_best"), 0.0
+		if row["eps_best_kind"] != "exact_mpmath" {
+			own = number(row, "gold_err")
+		}
+		if tight := ask(t, question("epsilon", flags...)...); tight.Accountant != "pld" || *tight.Epsilon < truth-own || *tight.Epsilon > truth*(1+1e-4) {
+			t.Errorf("row %s: %+v, the true epsilon is %v", row["id"], tight, truth)
+		}
+		flags = append(flags, "--accountant", "rdp")
 		r := ask(t, question("epsilon", flags...)...)
-		truth := number(row, "eps_best")
 		peer := min(number(row, "rdp_google_eps"), number(row, "rdp_opacus_eps"), number(row, "rdp_pt_eps"))
 		tightest, worst = min(tightest, *r.Epsilon/truth-1), max(worst, *r.Epsilon/peer-1)
 		if *r.Epsilon < truth {
@@ -218,8 +227,8 @@ func TestPrivacyModesAgainstReference(t *testing.T) {
 			continue // samplers that Ghostwriter does not have
 		}
 		seen[m.Mode]++
-		if *r.Epsilon < m.Gold || *r.Lower > m.Gold {
-			t.Errorf("%s %s: [%v, %v] does not hold %v", m.Mode, m.Name, *r.Lower, *r.Epsilon, m.Gold)
+		if *r.Epsilon < m.Gold*(1-1e-6) || *r.Epsilon > m.Gold*(1+1e-4) || *r.Lower > m.Gold {
+			t.Errorf("%s %s: [%v, %v], the true epsilon is %v", m.Mode, m.Name, *r.Lower, *r.Epsilon, m.Gold)
 		}
 		if m.Google != nil && *r.Epsilon > *m.Google*(1+1e-6) {
 			t.Errorf("%s %s: %v above the peer's %v", m.Mode, m.Name, *r.Epsilon, *m.Google)
@@ -240,7 +249,7 @@ func TestPrivacySigmaThenEpsilon(t *testing.T) {
 	for _, row := range rows {
 		q, steps, target := number(row, "q"), int64(number(row, "steps")), number(row, "target_eps")
 		s := ask(t, "sigma", "--sample-rate", row["q"], "--steps", row["steps"], "--delta", row["delta"], "--target-epsilon", row["target_eps"])
-		if s.NoiseMultiplier == nil || *s.NoiseMultiplier < number(row, "sigma_gold") || *s.Epsilon > target {
+		if s.NoiseMultiplier == nil || *s.NoiseMultiplier < number(row, "sigma_gold")*(1-1e-6) || *s.NoiseMultiplier > number(row, "sigma_gold")*(1+1e-4) || *s.Epsilon > target {
 			t.Fatalf("%s epsilon %v: %+v", row["dataset"], target, s)
 		}
 		e := ask(t, question("epsilon", run1(q, *s.NoiseMultiplier, steps, "--delta", row["delta"])...)...)
@@ -274,8 +283,8 @@ func TestPrivacySigmaText(t *testing.T) {
 	}
 }
 
-// For random runs: epsilon at delta, then delta at that epsilon, comes back to delta (it is the
-// same inequality at the same order, or a better one); more steps never cost less. One step
+// For random runs: epsilon at delta, then delta at that epsilon, is not above delta; more steps never cost
+// less (a bound may differ from the next by a part of its own looseness). One step
 // at q = 1e-4 and sigma = 20 has total variation 2e-6, so below that delta epsilon is not 0.
 func TestPrivacyDeltaInvertsEpsilon(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -289,12 +298,12 @@ func TestPrivacyDeltaInvertsEpsilon(t *testing.T) {
 		}
 		if *e.Epsilon > 0 {
 			d := ask(t, question("delta", run1(q, sigma, steps, "--target-epsilon", decimal(*e.Epsilon))...)...)
-			if *d.Delta > delta*(1+1e-9) || *d.Epsilon != *e.Epsilon {
+			if *d.Delta > delta*(1+1e-6) || *d.Epsilon != *e.Epsilon {
 				rt.Fatalf("epsilon %v at delta %v, but delta %v at epsilon %v", *e.Epsilon, delta, *d.Delta, *d.Epsilon)
 			}
 		}
 		more := ask(t, question("epsilon", run1(q, sigma, steps+1, "--delta", decimal(delta))...)...)
-		if *more.Epsilon < *e.Epsilon {
+		if *more.Epsilon < *e.Epsilon*(1-2e-5) {
 			rt.Fatalf("%d steps cost %v, one more %v", steps, *e.Epsilon, *more.Epsilon)
 		}
 	})
@@ -318,6 +327,56 @@ func TestPrivacyOfNoStep(t *testing.T) {
 	}
 }
 
+// The number of steps for a target is the largest that keeps to it.
+func TestPrivacySteps(t *testing.T) {
+	flags := []string{"steps", "--sample-rate", "0.0243", "--noise-multiplier", "0.9", "--delta", "1e-5", "--target-epsilon", "3"}
+	stdout, stderr, code := privacy(t, append(flags, "--json")...)
+	var r struct {
+		Steps   int64
+		Epsilon float64
+	}
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != 0 || r.Epsilon > 3 || r.Steps < 1 {
+		t.Fatalf("exit %d: %s %s (%v)", code, stdout, stderr, err)
+	}
+	if over := ask(t, question("epsilon", run1(0.0243, 0.9, r.Steps+1, "--delta", "1e-5")...)...); *over.Epsilon <= 3 {
+		t.Errorf("%d steps, but one more costs %v", r.Steps, *over.Epsilon)
+	}
+	if text, _, _ := privacy(t, flags...); !strings.HasPrefix(text, fmt.Sprintf("%d steps give epsilon = ", r.Steps)) {
+		t.Errorf("text %q", text)
+	}
+	stdout, _, code = privacy(t, "steps", "--sample-rate", "0.5", "--noise-multiplier", "0.5", "--delta", "1e-9", "--target-epsilon", "0.1", "--json")
+	if code != 0 || !strings.Contains(stdout, `"steps":0`) || !strings.Contains(stdout, `"epsilon":0`) {
+		t.Errorf("nothing affordable: exit %d: %s", code, stdout)
+	}
+}
+
+// The approximation gives no epsilon, and says so in words and in JSON.
+func TestPrivacyApproximation(t *testing.T) {
+	flags := question("epsilon", run1(1000.0/67349, .8227, 203, "--delta", "7.424e-6", "--accountant", "gdp")...)
+	stdout, stderr, code := privacy(t, append(flags, "--json")...)
+	if code != 0 || stderr != "" || !strings.Contains(stdout, `"epsilon":null`) || !strings.Contains(stdout, `"estimate":1.5`) || !strings.Contains(stdout, "nothing may be promised") {
+		t.Errorf("exit %d: %s %s", code, stdout, stderr)
+	}
+	if text, _, _ := privacy(t, flags...); !strings.Contains(text, "guarantees nothing") || strings.Contains(text, "upper bound") {
+		t.Errorf("text %q", text)
+	}
+}
+
+// Samplers of other systems: a batch cut off at a size that hardly ever comes costs a little more than none; batches of fixed
+// size are priced by rdp for replace-one.
+func TestPrivacySamplers(t *testing.T) {
+	plain := ask(t, question("epsilon", run1(0.02, 0.8, 500, "--delta", "1e-6")...)...)
+	cut := ask(t, question("epsilon", run1(0.02, 0.8, 500, "--delta", "1e-6", "--sampler", "truncated-poisson", "--records", "10000", "--max-batch", "280")...)...)
+	never := ask(t, question("epsilon", run1(0.02, 0.8, 500, "--delta", "1e-6", "--sampler", "truncated-poisson", "--records", "10000", "--max-batch", "10000")...)...)
+	if !(*cut.Epsilon > *plain.Epsilon && *cut.Epsilon < 1.1**plain.Epsilon) || math.Abs(*never.Epsilon / *plain.Epsilon - 1) > 1e-6 {
+		t.Errorf("plain %v, cut %v, never cut %v", *plain.Epsilon, *cut.Epsilon, *never.Epsilon)
+	}
+	fixed := ask(t, "epsilon", "--sampler", "without-replacement", "--records", "5120", "--batch", "512", "--noise-multiplier", "3", "--steps", "512", "--delta", "1e-6")
+	if fixed.Accountant != "rdp" || fixed.Relation != "replace-one" || math.Abs(*fixed.Epsilon-23.763910286) > 1e-6 {
+		t.Errorf("%+v", fixed)
+	}
+}
+
 // Phases: two of the same noise are one of both lengths; of different noise there is no
 // one noise multiplier to report.
 func TestPrivacyPhases(t *testing.T) {
@@ -336,7 +395,7 @@ func TestPrivacyPhases(t *testing.T) {
 	if !strings.Contains(stdout, `"noise_multiplier":null`) {
 		t.Errorf("%s", stdout)
 	}
-	if d := ask(t, "delta", "--phases", mixed, "--target-epsilon", decimal(*m.Epsilon)); *d.Delta > 1e-5*(1+1e-9) || *d.Delta < 1e-6 {
+	if d := ask(t, "delta", "--phases", mixed, "--target-epsilon", decimal(*m.Epsilon)); *d.Delta > 1e-5*(1+1e-9) || *d.Delta < 0.99e-5 {
 		t.Errorf("%+v", d)
 	}
 }
@@ -356,8 +415,8 @@ func TestPrivacyRefuses(t *testing.T) {
 		args []string
 		want []string // of the message
 	}{
-		{nil, []string{"epsilon, sigma, delta and statement"}},
-		{[]string{"budget"}, []string{`"budget"`, "epsilon, sigma, delta and statement"}},
+		{nil, []string{"epsilon, sigma, delta, steps and statement"}},
+		{[]string{"budget"}, []string{`"budget"`, "epsilon, sigma, delta, steps and statement"}},
 		{epsilon("surplus"), []string{"surplus"}},
 
 		{epsilon(), []string{"--sample-rate, --steps, --noise-multiplier, --delta"}},
@@ -399,10 +458,22 @@ func TestPrivacyRefuses(t *testing.T) {
 		{sigma("--sample-rate", "1", "--steps", "1000000", "--delta", "1e-300", "--target-epsilon", "1e-12"), []string{"target epsilon = 1e-12", "no noise multiplier"}},
 		{delta(run("0.01", "1", "10", "--target-epsilon", "0")...), []string{"--target-epsilon 0:", "> 0"}},
 
-		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--accountant", "pld")...), []string{"--accountant pld", "not built", "rdp is there"}},
-		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--accountant", "prv")...), []string{"--accountant prv", "not built", "rdp is there"}},
-		{sigma("--sample-rate", "0.01", "--steps", "10", "--delta", "1e-5", "--target-epsilon", "1", "--accountant", "pld"), []string{"--accountant pld", "rdp is there"}},
-		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--accountant", "gdp")...), []string{`--accountant "gdp"`, "rdp"}},
+		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--accountant", "moments")...), []string{`--accountant "moments"`, "pld, prv, rdp"}},
+		{sigma("--sample-rate", "0.01", "--steps", "10", "--delta", "1e-5", "--target-epsilon", "1", "--accountant", "gdp"), []string{"gdp", "approximation", "pld"}},
+		{delta(run("0.01", "1", "10", "--target-epsilon", "1", "--accountant", "gdp")...), []string{"gdp", "approximation"}},
+		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--accountant", "gdp", "--relation", "replace-one")...), []string{"central limit theorem", "replace-one"}},
+
+		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--sampler", "shuffle")...), []string{`--sampler "shuffle"`, "poisson"}},
+		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--records", "100")...), []string{"--records with --sampler poisson"}},
+		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--sampler", "truncated-poisson")...), []string{"missing: --records, --max-batch"}},
+		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--sampler", "truncated-poisson", "--records", "100", "--max-batch", "101")...), []string{"maximal batch = 101"}},
+		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--sampler", "truncated-poisson", "--records", "100", "--max-batch", "10", "--relation", "replace-one")...), []string{"truncated", "replace-one"}},
+		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--sampler", "without-replacement", "--records", "100", "--batch", "10")...), []string{"--sample-rate with --sampler without-replacement"}},
+		{epsilon("--noise-multiplier", "1", "--steps", "10", "--delta", "1e-5", "--sampler", "without-replacement", "--records", "100", "--batch", "10", "--accountant", "pld"), []string{"pld", "rdp may have it"}},
+		{epsilon("--noise-multiplier", "1", "--steps", "10", "--delta", "1e-5", "--sampler", "without-replacement", "--records", "100", "--batch", "10", "--relation", "add-remove"), []string{"fixed size", "replace-one"}},
+		{epsilon("--phases", good, "--delta", "1e-5", "--sampler", "without-replacement", "--records", "100", "--batch", "10"), []string{"--phases and --sampler"}},
+		{sigma("--steps", "10", "--delta", "1e-5", "--target-epsilon", "1", "--sampler", "without-replacement", "--records", "100", "--batch", "10"), []string{"sigma --sampler without-replacement"}},
+		{question("steps", "--sample-rate", "0.01", "--noise-multiplier", "1", "--steps", "3", "--delta", "1e-5", "--target-epsilon", "1"), []string{"steps with --steps"}},
 		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--accountant", "")...), []string{"--accountant is empty"}},
 		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--relation", "swap")...), []string{`--relation "swap"`, "add-remove or replace-one"}},
 		{epsilon(run("0.01", "1", "10", "--delta", "1e-5", "--relation", "")...), []string{"--relation is empty"}},
