@@ -111,6 +111,11 @@ func alsoReleased(beside []Event) string {
 // delta, together with what is released beside them, does not exceed targetEpsilon. It may
 // be 0.
 func MaxSteps(ctx context.Context, a Accountant, relation Relation, q, sigma, delta, targetEpsilon float64, limit int64, beside ...Event) (int64, error) {
+	return maxStepsNear(ctx, 0, a, relation, q, sigma, delta, targetEpsilon, limit, beside...)
+}
+
+// maxStepsNear is MaxSteps for a search that begins at start, if that is not 0.
+func maxStepsNear(ctx context.Context, start int64, a Accountant, relation Relation, q, sigma, delta, targetEpsilon float64, limit int64, beside ...Event) (int64, error) {
 	if err := checkEpsilon("target epsilon", targetEpsilon); err != nil {
 		return 0, err
 	}
@@ -124,8 +129,10 @@ func MaxSteps(ctx context.Context, a Accountant, relation Relation, q, sigma, de
 		eps, err := boundOf(a, relation, Phase{q, sigma, steps}, beside, delta)
 		return eps <= targetEpsilon, err
 	}
-	start := int64(1)
-	if e, ok := a.(estimator); ok {
+	if start == 0 {
+		start = 1
+	}
+	if e, ok := a.(estimator); ok && start == 1 {
 		var err error
 		start, err = lastTrue(1, limit, func(steps int64) (bool, error) {
 			c, err := Compose(relation, Phase{q, sigma, steps})

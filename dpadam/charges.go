@@ -68,6 +68,7 @@ func (p *Plan) maxSteps(ctx context.Context, evaluations int64) (int64, error) {
 	if p.spec.Budget != nil { // no more than is reserved there
 		limit = p.spec.Steps
 	}
-	return MaxSteps(ctx, p.acc, p.spec.Relation, p.spec.SampleRate, p.spec.NoiseMultiplier,
+	// The noise was calibrated for the planned steps, most often beside as many evaluations.
+	return maxStepsNear(ctx, p.spec.Steps, p.acc, p.spec.Relation, p.spec.SampleRate, p.spec.NoiseMultiplier,
 		accountedDelta(p.spec.Delta), p.spec.TargetEpsilon, limit, p.spec.beside(evaluations)...)
 }

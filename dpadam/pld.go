@@ -38,37 +38,47 @@ func (a *PLD) Epsilon(c Composition, delta float64) (Result, error) {
 		return Result{}, err
 	}
 	return a.remembered(fmt.Sprintf("epsilon %v %v", c, delta), func() (Result, error) {
-		directions, err := lossesOf(c)
-		if err != nil {
-			return Result{}, err
+		r, err := a.bound(c, delta, pld.Composition.Epsilon)
+		if err == nil {
+			r.Lower = math.Min(lowerEpsilon(c, delta), r.Estimate)
 		}
-		r := Result{Delta: delta, Accountant: a.Name()}
-		for _, d := range directions {
-			if err := raise(&r, d, delta); errors.Is(err, pld.ErrRange) {
-				return a.fallback(a.rdp.Epsilon(c, delta))
-			} else if err != nil {
-				return Result{}, err
-			}
-		}
-		if r.Epsilon > 1.01*r.Estimate { // beyond its range the bound is loose: RDP's may be better
-			if other, err := a.rdp.Epsilon(c, delta); err == nil && other.Epsilon < r.Epsilon {
-				r.Epsilon, r.Order = other.Epsilon, other.Order
-			}
-		}
-		r.Lower = math.Min(lowerEpsilon(c, delta), r.Estimate)
-		return r, nil
+		return r, err
 	})
 }
 
+// bound is Epsilon without the lower bound; solve is one of the two methods of a composition that give a bound.
+func (a *PLD) bound(c Composition, delta float64, solve solver) (Result, error) {
+	directions, err := lossesOf(c)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{Delta: delta, Accountant: a.Name()}
+	for _, d := range directions {
+		if err := raise(&r, d, delta, solve); errors.Is(err, pld.ErrRange) {
+			return a.fallback(a.rdp.Epsilon(c, delta))
+		} else if err != nil {
+			return Result{}, err
+		}
+	}
+	if r.Epsilon > 1.01*r.Estimate { // beyond its range the bound is loose: RDP's may be better
+		if other, err := a.rdp.Epsilon(c, delta); err == nil && other.Epsilon < r.Epsilon {
+			r.Epsilon, r.Order = other.Epsilon, other.Order
+		}
+	}
+	return r, nil
+}
+
+type solver func(c pld.Composition, delta float64) (pld.Bound, error)
+
 // raise takes another direction into account. Where a cheap bound proves that it does not have a larger
 // epsilon than the first there is nothing to compute.
-func raise(r *Result, d pld.Composition, delta float64) error {
+func raise(r *Result, d pld.Composition, delta float64, solve solver) error {
 	if r.Epsilon > 0 {
 		if more, err := d.Exceeds(r.Estimate, delta); err == nil && !more {
 			return nil
 		}
 	}
-	b, err := d.Epsilon(delta)
+	b, err := solve(d, delta)
 	if err != nil {
 		return err
 	}
@@ -118,7 +128,15 @@ func (a *PLD) fallback(r Result, err error) (Result, error) {
 
 // upperEpsilon is Epsilon for searches: +Inf where there is no finite bound.
 func (a *PLD) upperEpsilon(c Composition, delta float64) (float64, error) {
-	r, err := a.Epsilon(c, delta)
+	if err := c.Validate(); err != nil {
+		return 0, err
+	}
+	if err := checkDelta(delta); err != nil {
+		return 0, err
+	}
+	r, err := a.remembered(fmt.Sprintf("upper %v %v", c, delta), func() (Result, error) {
+		return a.bound(c, delta, pld.Composition.Upper)
+	})
 	if errors.Is(err, errNoFinite) {
 		return math.Inf(1), nil
 	}

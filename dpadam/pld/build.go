@@ -190,10 +190,12 @@ func (s *spectrum) narrowest(at target, alias float64) (tilt, window float64) {
 		return k - c*at.epsilon - math.Log(c) - math.Log1p(c)
 	}
 	window = math.Inf(1)
-	for f := 1.0; f > 0.05 && size(at.saddle*f) < size(at.saddle)+5; f /= 1.3 {
-		if w := s.window(at.saddle*f, at.epsilon, alias); w < window {
-			tilt, window = at.saddle*f, w
+	for f := 1.0; f > 0.05 && size(at.saddle*f) < size(at.saddle)+5; f /= 1.4 {
+		w := s.window(at.saddle*f, at.epsilon, alias)
+		if w >= window {
+			break
 		}
+		tilt, window = at.saddle*f, w
 	}
 	return tilt, window
 }
@@ -203,14 +205,15 @@ func (s *spectrum) narrowest(at target, alias float64) (tilt, window float64) {
 // has to hold them.
 func (s *spectrum) cheapest(at target, loss float64) (tilt, window, last float64) {
 	best := math.Inf(1)
-	for f := 1.0; f > 0.05; f /= 1.3 {
+	for f := 1.0; f > 0.05; f /= 1.4 {
 		c := at.saddle * f
 		w := s.window(c, at.epsilon, aliasShare*loss)
 		k, _, _ := s.cumulant(c)
 		y := s.reach(math.Log(cutShare*loss) - (k - c*at.epsilon))
-		if w*y < best {
-			best, tilt, window, last = w*y, c, w, y
+		if w*y >= best {
+			break
 		}
+		best, tilt, window, last = w*y, c, w, y
 	}
 	return tilt, window, last
 }

@@ -30,11 +30,11 @@ type contour struct {
 func (s *spectrum) window(c, epsilon, alias float64) float64 {
 	goal := math.Log(alias)
 	right, left := math.Inf(1), math.Inf(1)
-	for _, f := range []float64{1.05, 1.1, 1.2, 1.35, 1.6, 2, 2.7, 4, 8, 20} {
+	for _, f := range []float64{1.07, 1.2, 1.5, 2.2, 4, 12} {
 		k, _, _ := s.cumulant(c * f)
 		right = math.Min(right, (k-c*f*epsilon-goal)/(c*f-c))
 	}
-	for _, f := range []float64{0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95} {
+	for _, f := range []float64{0, 0.25, 0.5, 0.7, 0.85, 0.94} {
 		k := 0.0
 		if f > 0 {
 			k, _, _ = s.cumulant(c * f)

@@ -36,7 +36,12 @@ var ErrRange = errors.New("privacy loss beyond the range of the accountant")
 type Bound struct{ Upper, Estimate float64 }
 
 // Epsilon returns an upper bound and an estimate of the epsilon of c at delta in (0, 1).
-func (c Composition) Epsilon(delta float64) (Bound, error) {
+func (c Composition) Epsilon(delta float64) (Bound, error) { return c.bound(delta, true) }
+
+// Upper is Epsilon with an estimate that may be rough, which saves two thirds of the work where there are few steps.
+func (c Composition) Upper(delta float64) (Bound, error) { return c.bound(delta, false) }
+
+func (c Composition) bound(delta float64, refine bool) (Bound, error) {
 	if f, ok := c.closed(); ok {
 		upper := func(e float64) float64 { d, slack := f(e); return d + slack }
 		b := Bound{Estimate: c.closedEstimate(f, delta)}
@@ -57,7 +62,7 @@ func (c Composition) Epsilon(delta float64) (Bound, error) {
 		return Bound{}, err
 	}
 	b := Bound{Upper: root(upper.upper, at.epsilon, delta), Estimate: at.epsilon}
-	if c.few() {
+	if refine && c.few() {
 		if b.Estimate, err = c.extrapolate(at, upper, delta); err != nil {
 			return Bound{}, err
 		}
