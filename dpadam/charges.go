@@ -3,6 +3,7 @@ package dpadam
 import (
 	"context"
 	"fmt"
+	"math"
 )
 
 // Charges counts what a ledger has charged.
@@ -49,6 +50,19 @@ func (p *Plan) Epsilon(c Charges) (Result, error) {
 	r, err := p.acc.Epsilon(p.Composition(c), accountedDelta(p.spec.Delta))
 	r.Delta = p.spec.Delta
 	return r, err
+}
+
+// Bound is the upper bound of Epsilon alone, at half the price: a training loop asks after every step.
+func (p *Plan) Bound(c Charges) (float64, error) {
+	if !p.Noisy() || p.spec.Search != nil {
+		r, err := p.Epsilon(c)
+		return r.Epsilon, err
+	}
+	epsilon, err := upperOf(p.acc, p.Composition(c), accountedDelta(p.spec.Delta))
+	if err == nil && math.IsInf(epsilon, 1) {
+		err = errNoFinite
+	}
+	return epsilon, err
 }
 
 // MaxCharges is the number of steps that the budget pays for beside the planned

@@ -297,6 +297,9 @@ func (l *Ledger) StepsAffordable() int64 {
 // Epsilon prices what is charged. Reading it changes nothing.
 func (l *Ledger) Epsilon() (Result, error) { return l.plan.Epsilon(l.Charges()) }
 
+// Bound is the upper bound of Epsilon alone (Plan.Bound).
+func (l *Ledger) Bound() (float64, error) { return l.plan.Bound(l.Charges()) }
+
 // Head is what a checkpoint stores.
 func (l *Ledger) Head() Head {
 	l.mu.Lock()

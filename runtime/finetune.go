@@ -498,8 +498,7 @@ func (f *finetune) epsilon() (float64, error) {
 	if !f.plan.Private() {
 		return math.NaN(), nil
 	}
-	r, err := f.ledger.Epsilon()
-	return r.Epsilon, err
+	return f.ledger.Bound()
 }
 
 func (f *finetune) checkpoint() error {

@@ -20,8 +20,7 @@ const (
 // Widths of cells and steps of the quadrature, in standard deviations of the noise, and bounds of
 // the work.
 const (
-	exactStep = 1.0 / 64  // of the quadrature
-	fewStep   = 1.0 / 256 // of the quadrature for few steps, whose transform falls slowly
+	exactStep = 1.0 / 64 // of the quadrature
 	fewSteps  = 12
 
 	chernoffStep = 1.0 / 64 // of the cells of a cheap bound
@@ -54,12 +53,7 @@ func (t tail) from(p pair, count float64) float64 {
 }
 
 // exact returns the quadrature of c.
-func (c Composition) exact(t tail) (*spectrum, error) {
-	if c.few() {
-		return c.spectrum(t, fewStep, quadrature)
-	}
-	return c.spectrum(t, exactStep, quadrature)
-}
+func (c Composition) exact(t tail) (*spectrum, error) { return c.spectrum(t, exactStep, quadrature) }
 
 // few reports so few steps that the transform falls slowly: the estimate from it is rough.
 func (c Composition) few() bool {
@@ -253,7 +247,7 @@ func (s *spectrum) estimate(p saddle, delta float64) *contour {
 	tilt, window := s.narrowest(at, settled*delta)
 	k, _, _ := s.cumulant(tilt)
 	small := math.Exp(math.Log(settled*delta)-(k-tilt*p.epsilon)) * math.Pi
-	limit := int(math.Max(4*stretch, maxWork/8/float64(s.size()+1)))
+	limit := int(math.Max(4*stretch, maxWork/32/float64(s.size()+1)))
 	largest := 0.0
 	return s.trace(tilt, window, func(k int, y, size float64) bool {
 		largest = math.Max(largest, size)

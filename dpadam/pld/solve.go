@@ -185,8 +185,15 @@ func (c Composition) Delta(epsilon float64) (Bound, error) {
 	if err != nil {
 		return Bound{}, err
 	}
-	b := Bound{Upper: math.Min(cheap, upper.upper(epsilon))}
-	b.Estimate = math.Min(at.delta, b.Upper)
+	b := Bound{Upper: math.Min(cheap, upper.upper(epsilon)), Estimate: at.delta}
+	if c.few() { // Richardson, as for epsilon
+		half, err := c.bounding(at, deltaPart/2)
+		if err != nil {
+			return Bound{}, err
+		}
+		b.Estimate = math.Max(0, 2*half.total(epsilon)-upper.total(epsilon))
+	}
+	b.Estimate = math.Min(b.Estimate, b.Upper)
 	return b, nil
 }
 
