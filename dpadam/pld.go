@@ -116,8 +116,41 @@ func (a *PLD) Delta(c Composition, epsilon float64) (Result, error) {
 			}
 			r.Delta = math.Max(r.Delta, b.Upper)
 		}
-		return r, nil
+		r.Delta, err = a.invert(c, epsilon, r.Delta)
+		return r, err
 	})
+}
+
+// invert lowers a bound of delta at epsilon to the smallest delta found whose epsilon is bounded by epsilon, so
+// that asking for epsilon at a delta and then for delta at that epsilon comes back: every such delta is a bound
+// too. Newton's method on the logarithm; three or four bounds do.
+func (a *PLD) invert(c Composition, epsilon, delta float64) (float64, error) {
+	if !(delta > 1e-250 && delta < 1 && epsilon > 0) {
+		return delta, nil
+	}
+	x, step := delta, 1e-3 // next to try is x*e^-step
+	at, err := a.upperEpsilon(c, x)
+	for range 8 {
+		if err != nil || at > epsilon || step < 1e-8 {
+			break
+		}
+		delta = x
+		next := x * math.Exp(-step)
+		further, err := a.upperEpsilon(c, next)
+		if err != nil {
+			return delta, err
+		}
+		fall := (further - at) / step // of epsilon, as log delta falls
+		if further <= epsilon {
+			x, at = next, further
+			delta = x
+		}
+		if !(fall > 0) {
+			break
+		}
+		step = math.Min((epsilon-at)/fall*(1-1e-7), 1)
+	}
+	return delta, err
 }
 
 // fallback is RDP's answer under this accountant's name; its order says where it comes from.
