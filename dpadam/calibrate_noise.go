@@ -21,7 +21,7 @@ func (s noiseSearch) smallest() (float64, error) {
 		rough := noiseSearch{target: s.target, bound: s.estimate}
 		lo, hi, err = rough.bracket(lo, hi)
 		if err == nil && hi != 0 {
-			lo, hi, err = rough.narrow(lo, hi, 1e-5)
+			_, hi, err = rough.narrow(lo, hi, 1e-5)
 		}
 		lo, hi = hi*(1-1.1e-5), hi*(1+1e-4) // where the bound, a little larger, is to be expected
 	}

@@ -15,8 +15,8 @@ import (
 // 1e-7 beside it.
 //
 // Without-replacement sampling is not supported (RDP has it), nor truncated Poisson sampling
-// under replace-one. Where losses are so large that no cells cover them (noise multipliers below
-// about 0.001) it gives the bound by RDP, and the order with it.
+// under replace-one. Where losses are so large that no cells cover them (noise multipliers far below
+// 0.01, an epsilon in the ten thousands) it gives the bound by RDP, and the order with it.
 type PLD struct {
 	mu    sync.Mutex
 	cache map[string]Result

@@ -173,7 +173,7 @@ func (l *prvLattice) compose(parts []prvPart) {
 			if part.count != 1 {
 				v = cmplx.Exp(complex(part.count, 0) * cmplx.Log(v))
 			}
-			if v == v { // log of 0
+			if !cmplx.IsNaN(v) { // else it was 0
 				total[i] *= v
 			} else {
 				total[i] = 0
