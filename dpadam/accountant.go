@@ -12,7 +12,7 @@ import (
 type Result struct {
 	Epsilon    float64 `json:"epsilon"`         // rigorous upper bound: the guarantee
 	Estimate   float64 `json:"estimate"`        // best estimate of the true epsilon; for RDP the bound itself
-	Lower      float64 `json:"lower"`           // a valid lower bound of the true epsilon; 0 is always one
+	Lower      float64 `json:"lower"`           // a proven lower bound of the true epsilon; 0 is always one
 	Delta      float64 `json:"delta"`           // rigorous upper bound of delta at that epsilon
 	Order      float64 `json:"order,omitempty"` // the Renyi order that gave the bound; 0 for other accountants
 	Accountant string  `json:"accountant"`      // the accountant's name

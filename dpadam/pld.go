@@ -39,10 +39,17 @@ func (a *PLD) Epsilon(c Composition, delta float64) (Result, error) {
 	}
 	return a.remembered(fmt.Sprintf("epsilon %v %v", c, delta), func() (Result, error) {
 		r, err := a.bound(c, delta, pld.Composition.Epsilon)
-		if err == nil {
-			r.Lower = math.Min(lowerEpsilon(c, delta), r.Estimate)
+		if err != nil {
+			return r, err
 		}
-		return r, err
+		r.Lower = lowerEpsilon(c, delta)
+		if directions, err := lossesOf(c); err == nil { // either direction is a lower bound; the first is the larger one
+			if l, err := directions[0].Lower(delta); err == nil {
+				r.Lower = math.Max(r.Lower, l)
+			}
+		}
+		r.Lower = math.Min(r.Lower, r.Estimate)
+		return r, nil
 	})
 }
 

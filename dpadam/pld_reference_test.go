@@ -40,8 +40,8 @@ func TestPLDAgainstReference(t *testing.T) {
 		if r.Epsilon < truth-own || r.Epsilon > truth*(1+1e-4) {
 			t.Errorf("row %s: bound %.12f, true %.12f ± %.1e", row["id"], r.Epsilon, truth, own)
 		}
-		if r.Lower > r.Estimate || r.Estimate > r.Epsilon {
-			t.Errorf("row %s: %v is not ordered", row["id"], r)
+		if r.Lower > r.Estimate || r.Estimate > r.Epsilon || r.Lower > truth+own {
+			t.Errorf("row %s: %v is not ordered, or does not hold the true %v", row["id"], r, truth)
 		}
 	}
 }

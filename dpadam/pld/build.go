@@ -93,6 +93,7 @@ type target struct {
 	density                float64 // of the loss at epsilon
 	roughness              float64 // sum_i T_i E[L_i'^2 density(epsilon - L_i)]
 	room                   float64 // where epsilon is 0, by how much delta is larger than needed
+	bounds                 bool    // the place was found by bounds alone; there is no estimate yet
 }
 
 // scale is what relative errors of epsilon are relative to: epsilon, or where that is 0 a
@@ -166,6 +167,9 @@ func (c Composition) bounding(at target, part float64) (*contour, error) {
 	}
 	s.mu2 += math.Max(0, 2*part*gaussianShare*scale*at.fall/at.density-s.mu2)
 	tilt, window, last := s.cheapest(at, loss) // of s itself: its tail is not the estimate's
+	if n := float64(s.size()) * last * window; !(n > 0) || math.IsInf(n, 1) {
+		return nil, ErrRange
+	}
 	n := s.size()
 	for float64(n)*last*window/(2*math.Pi) > maxWork*float64(len(s.terms)) {
 		s.mu2 *= 1.5
@@ -240,8 +244,9 @@ func (s *spectrum) reach(budget float64) float64 {
 }
 
 // estimate traces the contour of the exact transform until what is left no longer
-// matters: a whole stretch of frequencies has to be small, for a transform may swing.
-func (s *spectrum) estimate(p saddle, delta float64) *contour {
+// matters: a whole stretch of frequencies has to be small, for a transform may swing. done is false if that would
+// take too long: where the loss hardly ever moves, at tiny q in few steps, the transform falls slowly.
+func (s *spectrum) estimate(p saddle, delta float64) (ct *contour, done bool) {
 	const stretch = 64
 	at := target{saddle: p.c, epsilon: p.epsilon}
 	tilt, window := s.narrowest(at, settled*delta)
@@ -249,13 +254,14 @@ func (s *spectrum) estimate(p saddle, delta float64) *contour {
 	small := math.Exp(math.Log(settled*delta)-(k-tilt*p.epsilon)) * math.Pi
 	limit := int(math.Max(4*stretch, maxWork/32/float64(s.size()+1)))
 	largest := 0.0
-	return s.trace(tilt, window, func(k int, y, size float64) bool {
+	ct = s.trace(tilt, window, func(k int, y, size float64) bool {
 		largest = math.Max(largest, size)
 		if k%stretch != stretch-1 {
 			return false
 		}
-		enough := largest*y < small
+		done = largest*y < small
 		largest = 0
-		return enough || k > limit
+		return done || k > limit
 	})
+	return ct, done
 }

@@ -62,7 +62,7 @@ func (c Composition) bound(delta float64, refine bool) (Bound, error) {
 		return Bound{}, err
 	}
 	b := Bound{Upper: root(upper.upper, at.epsilon, delta), Estimate: at.epsilon}
-	if refine && c.few() {
+	if refine && (at.bounds || c.few()) {
 		if b.Estimate, err = c.extrapolate(at, upper, delta); err != nil {
 			return Bound{}, err
 		}
@@ -130,8 +130,16 @@ func (c Composition) solve(delta float64) (target, error) {
 		point = exact.saddleAtEpsilon(0)
 		point.epsilon = 0
 	}
-	trace := exact.estimate(point, delta)
-	at := target{saddle: point.c, delta: delta}
+	trace, done := exact.estimate(point, delta)
+	at := target{saddle: point.c, epsilon: point.epsilon, delta: delta}
+	if !done {
+		return c.approach(exact, at, func(ct *contour, at *target) float64 {
+			e := root(ct.total, at.epsilon, delta)
+			moved := math.Abs(e/at.epsilon - 1)
+			at.epsilon, at.room = e, math.Max(0, delta-ct.total(0))
+			return moved
+		})
+	}
 	at.epsilon = root(trace.total, point.epsilon, delta)
 	if math.IsNaN(at.epsilon) || math.IsInf(at.epsilon, 0) {
 		return target{}, ErrRange
@@ -139,6 +147,41 @@ func (c Composition) solve(delta float64) (target, error) {
 	c.survey(exact, trace, &at)
 	if at.epsilon == 0 {
 		at.room = math.Max(0, delta-trace.total(0))
+	}
+	return at, nil
+}
+
+// approach finds the place by bounds alone, first by a rough one: each says where to make the next. move puts the place where a
+// contour says it is, and returns how far off it was, relative to itself.
+func (c Composition) approach(exact *spectrum, at target, move func(ct *contour, at *target) float64) (target, error) {
+	const (
+		rounds    = 6
+		near      = 1e-3
+		roughStep = 1.0 / 32
+		roughMu   = 1e-2 // of epsilon
+	)
+	at.bounds = true
+	at.fall = at.saddle * at.delta
+	scale := at.scale()
+	at.density = 2 * gaussianShare * at.fall / (roughMu * roughMu * scale)
+	at.roughness = 12 * dotsShare * scale * at.fall / (roughStep * roughStep)
+	for range rounds {
+		ct, err := c.bounding(at, 1)
+		if err != nil {
+			return target{}, err
+		}
+		moved := move(ct, &at)
+		if math.IsNaN(at.epsilon) || math.IsInf(at.epsilon, 0) {
+			return target{}, ErrRange
+		}
+		at.roughness = 0
+		c.survey(exact, ct, &at)
+		if moved < near || at.epsilon == 0 {
+			break
+		}
+		if s := exact.saddleAtEpsilon(at.epsilon); s.c > 0 {
+			at.saddle = s.c
+		}
 	}
 	return at, nil
 }
@@ -176,17 +219,16 @@ func (c Composition) Delta(epsilon float64) (Bound, error) {
 	if !(cheap > 1e-250) { // beyond what the sum can hold
 		return Bound{Upper: cheap, Estimate: cheap}, nil
 	}
-	exact, trace, at, err := c.resolve(epsilon, cheap)
+	at, err := c.resolve(epsilon, cheap)
 	if err != nil {
 		return Bound{}, err
 	}
-	c.survey(exact, trace, &at)
 	upper, err := c.bounding(at, deltaPart)
 	if err != nil {
 		return Bound{}, err
 	}
 	b := Bound{Upper: math.Min(cheap, upper.upper(epsilon)), Estimate: at.delta}
-	if c.few() { // Richardson, as for epsilon
+	if at.bounds || c.few() { // Richardson, as for epsilon
 		half, err := c.bounding(at, deltaPart/2)
 		if err != nil {
 			return Bound{}, err
@@ -199,36 +241,48 @@ func (c Composition) Delta(epsilon float64) (Bound, error) {
 
 // resolve estimates delta at epsilon, which is at most cheap: first with errors small against that, then,
 // while nothing but rounding was to be seen, against less and less; once more for the last digits.
-func (c Composition) resolve(epsilon, cheap float64) (*spectrum, *contour, target, error) {
+func (c Composition) resolve(epsilon, cheap float64) (target, error) {
 	const seen = 1e-5
 	size := 1e-2 * cheap
-	exact, trace, at, err := c.near(epsilon, size)
+	at, err := c.near(epsilon, size)
 	for range 8 {
 		if err != nil || at.delta > seen*size {
 			break
 		}
 		size *= seen
-		exact, trace, at, err = c.near(epsilon, size)
+		at, err = c.near(epsilon, size)
 	}
-	if err != nil || at.delta > 0.1*size {
-		return exact, trace, at, err
+	if err != nil || at.delta > 0.1*size || at.bounds {
+		return at, err
 	}
-	if e, t, a, err := c.near(epsilon, at.delta); err == nil && math.Abs(math.Log(a.delta/at.delta)) < 0.1 {
-		return e, t, a, nil
+	if again, err := c.near(epsilon, at.delta); err == nil && math.Abs(math.Log(again.delta/at.delta)) < 0.1 {
+		return again, nil
 	}
-	return exact, trace, at, nil
+	return at, nil
 }
 
 // near estimates delta at epsilon with errors that are small against a delta of this size.
-func (c Composition) near(epsilon, size float64) (*spectrum, *contour, target, error) {
+func (c Composition) near(epsilon, size float64) (target, error) {
 	exact, err := c.exact(tail{excess: settled * size, epsilon: epsilon})
 	if err != nil {
-		return nil, nil, target{}, err
+		return target{}, err
 	}
 	point := exact.saddleAtEpsilon(epsilon)
 	point.epsilon = epsilon
-	trace := exact.estimate(point, size)
-	return exact, trace, target{saddle: point.c, epsilon: epsilon, delta: math.Max(trace.total(epsilon), 1e-7*size)}, nil
+	trace, done := exact.estimate(point, size)
+	at := target{saddle: point.c, epsilon: epsilon, delta: size}
+	least := 1e-7 * size
+	if !done {
+		return c.approach(exact, at, func(ct *contour, at *target) float64 {
+			d := math.Max(ct.total(epsilon), least)
+			moved := math.Abs(math.Log(d / at.delta))
+			at.delta = d
+			return moved
+		})
+	}
+	at.delta = math.Max(trace.total(epsilon), least)
+	c.survey(exact, trace, &at)
+	return at, nil
 }
 
 // root returns the smallest epsilon >= 0 found with f(epsilon) <= delta; f falls, and is
