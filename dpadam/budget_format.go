@@ -1,10 +1,8 @@
 package dpadam
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 )
 
 // A budget is a text file of JSON lines, chained like a ledger: every line but the first
@@ -58,21 +56,12 @@ func encodeBudgetLine(l budgetLine) ([]byte, error) {
 	return data, checkLength(data)
 }
 
-// decodeBudgetLine reads one line. torn means that it is no complete JSON object.
+// decodeBudgetLine reads one line (decodeObject).
 func decodeBudgetLine(data []byte) (l budgetLine, torn bool, err error) {
-	trimmed := bytes.TrimSpace(data)
-	if !json.Valid(data) || len(trimmed) == 0 || trimmed[0] != '{' {
-		return l, true, nil
+	if torn, err = decodeObject(data, &l); err == nil && !torn {
+		err = l.checkShape()
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&l); err != nil {
-		return l, false, fmt.Errorf("%v (written by a newer version?)", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return l, false, fmt.Errorf("text after the JSON object")
-	}
-	return l, false, l.checkShape()
+	return l, torn, err
 }
 
 // checkShape refuses unknown types and fields that are missing or belong to another type.

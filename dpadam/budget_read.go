@@ -1,7 +1,6 @@
 package dpadam
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -170,25 +169,9 @@ func readBudgetHead(path string) (Head, error) {
 // FILE.head.
 func ParseBudget(in io.Reader) (*BudgetRecord, error) {
 	r := &BudgetRecord{}
-	reader := bufio.NewReaderSize(in, 1<<16)
-	for n := 1; ; n++ {
-		line, terminated, err := readLine(reader)
-		if err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrBudgetFile, n, err)
-		}
-		if len(line) == 0 && !terminated {
-			break
-		}
-		r.bytes += int64(len(line))
-		if terminated {
-			r.bytes++
-		}
-		if err := r.accept(line, terminated); err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrBudgetFile, n, err)
-		}
-		if !terminated {
-			break
-		}
+	var err error
+	if r.bytes, err = eachLine(in, r.accept); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBudgetFile, err)
 	}
 	if r.id == "" {
 		return nil, fmt.Errorf("%w: it has no complete first line; no run drew on it: remove it and begin anew", ErrBudgetFile)

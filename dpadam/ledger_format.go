@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 )
 
 // The ledger is a text file of JSON lines. Every line but the first carries in "prev" the
@@ -108,22 +107,12 @@ func checkLength(line []byte) error {
 	return nil
 }
 
-// decodeLine reads one line. torn means that it is no complete JSON object, as after a
-// crash in the middle of a write; any other fault is an error.
+// decodeLine reads one line (decodeObject).
 func decodeLine(data []byte) (l ledgerLine, torn bool, err error) {
-	trimmed := bytes.TrimSpace(data)
-	if !json.Valid(data) || len(trimmed) == 0 || trimmed[0] != '{' {
-		return l, true, nil
+	if torn, err = decodeObject(data, &l); err == nil && !torn {
+		err = l.checkShape()
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&l); err != nil {
-		return l, false, fmt.Errorf("%v (written by a newer version?)", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return l, false, fmt.Errorf("text after the JSON object")
-	}
-	return l, false, l.checkShape()
+	return l, torn, err
 }
 
 // checkShape refuses unknown types and fields that belong to another type.

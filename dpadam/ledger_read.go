@@ -1,7 +1,6 @@
 package dpadam
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -110,55 +109,17 @@ func ledgerFileError(path string, err error) error {
 	return fmt.Errorf("%w: %w", ErrLedger, err)
 }
 
-// maxLine bounds a line; a plan has some hundred bytes.
-const maxLine = 1 << 20
-
 // ParseLedger reads and verifies a ledger. Every fault wraps ErrLedger and names the line.
 func ParseLedger(in io.Reader) (*LedgerRecord, error) {
 	r := &LedgerRecord{branches: 1}
-	reader := bufio.NewReaderSize(in, 1<<16)
-	for n := 1; ; n++ {
-		line, terminated, err := readLine(reader)
-		if err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrLedger, n, err)
-		}
-		if len(line) == 0 && !terminated {
-			break
-		}
-		r.bytes += int64(len(line))
-		if terminated {
-			r.bytes++
-		}
-		if err := r.accept(line, terminated); err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrLedger, n, err)
-		}
-		if !terminated {
-			break
-		}
+	var err error
+	if r.bytes, err = eachLine(in, r.accept); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLedger, err)
 	}
 	if r.plan == nil {
 		return nil, fmt.Errorf("%w: it has no complete first line; no step was charged to it: remove it and begin anew", ErrLedger)
 	}
 	return r, nil
-}
-
-// readLine returns the next line without its newline.
-func readLine(r *bufio.Reader) (line []byte, terminated bool, err error) {
-	for {
-		part, err := r.ReadSlice('\n')
-		line = append(line, part...)
-		if len(line) > maxLine {
-			return nil, false, fmt.Errorf("longer than %d bytes", maxLine)
-		}
-		switch {
-		case err == nil:
-			return line[:len(line)-1], true, nil
-		case errors.Is(err, io.EOF):
-			return line, false, nil
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return nil, false, err
-		}
-	}
 }
 
 // accept checks one line against everything before it.

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
@@ -86,32 +84,17 @@ func (b *bestModel) load(weights *ort.Arena) error {
 // bestModels lists the kept ones by the number of their evaluation; after a kill there may be
 // two, of which the last is the best.
 func (d outputDir) bestModels() ([]bestModel, error) {
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return nil, err
-	}
 	var out []bestModel
-	for _, e := range entries {
-		number, ok := strings.CutPrefix(e.Name(), bestPrefix)
-		n, err := strconv.ParseInt(number, 10, 64)
-		if !ok || err != nil {
-			continue
-		}
-		path := filepath.Join(d.path, e.Name())
-		data, err := os.ReadFile(filepath.Join(path, "state.json"))
-		if err != nil {
-			return nil, usage("best checkpoint: %w", err)
-		}
+	err := d.eachState(bestPrefix, func(path string, evaluation int64, read func(any) error) error {
 		b := bestModel{path: path}
-		dec := json.NewDecoder(bytes.NewReader(data))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&b); err != nil || b.Evaluation != n {
-			return nil, usage("%s: its state.json is damaged; remove this folder to go on without it", path)
+		if err := read(&b); err != nil || b.Evaluation != evaluation {
+			return usage("%s: its state.json is damaged; remove this folder to go on without it", path)
 		}
 		out = append(out, b)
-	}
+		return nil
+	})
 	slices.SortFunc(out, func(a, b bestModel) int { return int(a.Evaluation - b.Evaluation) })
-	return out, nil
+	return out, err
 }
 
 // weightTensors lists an arena's parameters as tensors of a file.

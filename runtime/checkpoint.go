@@ -135,32 +135,46 @@ func (d outputDir) dropOld(newest int64) error {
 
 // checkpoints lists the checkpoints, oldest first.
 func (d outputDir) checkpoints() ([]checkpoint, error) {
+	var out []checkpoint
+	err := d.eachState(checkpointPrefix, func(path string, step int64, read func(any) error) error {
+		c := checkpoint{path: path}
+		if err := read(&c); err != nil || c.Step != step {
+			return usage("%s: its state.json is damaged; remove this checkpoint to go on from an earlier one", path)
+		}
+		out = append(out, c)
+		return nil
+	})
+	slices.SortFunc(out, func(a, b checkpoint) int { return int(a.Step - b.Step) })
+	return out, err
+}
+
+// eachState calls f with every folder of that prefix and a number, and with what reads its state.json strictly.
+func (d outputDir) eachState(prefix string, f func(path string, number int64, read func(into any) error) error) error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out []checkpoint
 	for _, e := range entries {
-		number, ok := strings.CutPrefix(e.Name(), checkpointPrefix)
-		step, err := strconv.ParseInt(number, 10, 64)
+		suffix, ok := strings.CutPrefix(e.Name(), prefix)
+		number, err := strconv.ParseInt(suffix, 10, 64)
 		if !ok || err != nil {
 			continue
 		}
 		path := filepath.Join(d.path, e.Name())
 		data, err := os.ReadFile(filepath.Join(path, "state.json"))
 		if err != nil {
-			return nil, usage("checkpoint: %w", err)
+			return usage("checkpoint: %w", err)
 		}
-		c := checkpoint{path: path}
-		dec := json.NewDecoder(bytes.NewReader(data))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&c); err != nil || c.Step != step {
-			return nil, usage("%s: its state.json is damaged; remove this checkpoint to go on from an earlier one", path)
+		read := func(into any) error {
+			dec := json.NewDecoder(bytes.NewReader(data))
+			dec.DisallowUnknownFields()
+			return dec.Decode(into)
 		}
-		out = append(out, c)
+		if err := f(path, number, read); err != nil {
+			return err
+		}
 	}
-	slices.SortFunc(out, func(a, b checkpoint) int { return int(a.Step - b.Step) })
-	return out, nil
+	return nil
 }
 
 // load puts a checkpoint's state into a run's.
