@@ -58,7 +58,7 @@ var mistakes = []mistake{
 		"tokenize: TestPaddedLengthIsTheExamplesOwn",
 	}},
 	{10, "Wrong sensitivity: a factor of the batch, replace-one priced as add-remove", "", []string{
-		"dpadam: TestReleasedNoiseHasThePlansVariance, TestSensitivityOfRounding, TestSensitivityOfUnits, TestAddUnitRefuses, TestRDPModes",
+		"dpadam: TestReleasedNoiseHasThePlansVariance, TestSensitivityOfRounding, TestSensitivityOfUnits, TestAddUnitRefuses, TestRDPModes, TestPLDModes",
 		"dpadam/audit: TestCorrectRunIsNotRefuted, TestPlantedBugs",
 		"runtime: TestClippedSums, TestAuditWithGradients, TestPlantedBugsInTheGraph",
 	}},
@@ -67,11 +67,11 @@ var mistakes = []mistake{
 		"runtime: TestNonFiniteRecordsLeaveNoTrace, TestPlantedBugsInTheGraph",
 	}},
 	{12, "Reading epsilon changes it; resuming resets it", "Opacus #535, private-transformers", []string{
-		"dpadam: TestLedgerLife, TestBudgetIsRefusedBefore, TestEpsilonProperties",
+		"dpadam: TestLedgerLife, TestBudgetIsRefusedBefore, TestEpsilonProperties, TestPLDIsDeterministic",
 		"runtime: TestStopAndResume, TestResumeWithNothingLeftToPay, TestResumeRefusesAnotherLedger, TestKilledAtEveryFaultPoint",
 	}},
 	{13, "Absurd noise at small epsilon, a negative epsilon, failures at a large one", "private-transformers #15, Opacus #585, #601, #604", []string{
-		"dpadam: TestSmallEpsilonHasReasonableSigma, TestEpsilonEdges, TestEpsilonProperties",
+		"dpadam: TestSmallEpsilonHasReasonableSigma, TestEpsilonEdges, TestEpsilonProperties, TestPLDEdges, TestPLDProperties",
 	}},
 	{14, "Demonstrations at inference taken from private training data", "", []string{
 		"runtime: TestNothingHoldsTrainingText",
