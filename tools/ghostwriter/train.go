@@ -130,7 +130,7 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.Int64Var(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs")
 	fl.StringVar(&o.UnitColumn, "unit-column", "", "protect users, not records: the column (or JSON field) whose value says whose record a row is;\n--records, --sample-rate and --expected-batch then count users")
 	fl.IntVar(&o.RecordsPerUnit, "records-per-unit", 0, "the most records of a user in one step, chosen anew in each (default 8)")
-	fl.StringVar(&o.Accountant, "accountant", "", "rdp")
+	fl.StringVar(&o.Accountant, "accountant", "", "what prices the run: pld (default, tight), rdp, or prv (slow; to compare with the literature)")
 	fl.StringVar(&o.Relation, "relation", "", "add-remove or replace-one")
 
 	fl.StringVar(&o.Optimizer, "optimizer", "", "adam, adamw or sgd (default adam)")
