@@ -43,6 +43,9 @@ func TestCalibrationAgainstReference(t *testing.T) {
 
 // calibration.csv: within 1e-4 of the tight sigma, and the bound meets the target there.
 func TestTightCalibration(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	for _, row := range readTable(t, sharedData(t, "accounting", "calibration.csv")) {
 		q, delta, target := number(t, row, "q"), number(t, row, "delta"), number(t, row, "target_eps")
 		steps := int64(number(t, row, "steps"))

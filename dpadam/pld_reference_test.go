@@ -81,6 +81,9 @@ func referenceModes(t *testing.T) []referenceMode {
 // Several phases, replace-one, truncated batches. The peer prices a truncated batch by a pair that is wider
 // than needed (replace-one for a shift to one side): ours lies between no truncation and that.
 func TestPLDModes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	for _, m := range referenceModes(t) {
 		c := Composition{Relation: AddRemove}
 		low, high := m.GoldEps-m.GoldErr, m.GoldEps*(1+1e-4)

@@ -12,6 +12,9 @@ import (
 // Whatever the parameters, the answer is a number, ordered, not below a valid lower bound and not above RDP's by more
 // than the bound's own share.
 func TestPLDProperties(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	slowest := time.Duration(0)
 	rapid.Check(t, func(t *rapid.T) {
 		phases := make([]Phase, rapid.IntRange(1, 3).Draw(t, "phases"))
@@ -53,6 +56,9 @@ func TestPLDProperties(t *testing.T) {
 
 // Reading the same curve along either axis: delta at the epsilon of delta is delta.
 func TestPLDRoundTrip(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	cases(t, 25, func(t *testing.T, p Phase, delta float64) {
 		c, err := Compose(AddRemove, p)
 		if err != nil {
@@ -87,6 +93,9 @@ func cases(t *testing.T, n int, f func(t *testing.T, p Phase, delta float64)) {
 
 // More steps, less noise or a higher rate never cost less.
 func TestPLDIsMonotone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	a := NewPLD()
 	at := func(p Phase, delta float64) float64 {
 		c, err := Compose(AddRemove, p)
@@ -116,6 +125,9 @@ func TestPLDIsMonotone(t *testing.T) {
 // The mistakes that accountants of others make at the ends of the range (notes, mistake 13): no panic, no NaN, nothing
 // negative, no failure at a large epsilon.
 func TestPLDEdges(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	for _, v := range []struct {
 		p     Phase
 		delta float64

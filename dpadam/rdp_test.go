@@ -123,6 +123,9 @@ func TestLogNormalCDF(t *testing.T) {
 // Edges that break other accountants: mistakes 12 and 13 of the notes (negative epsilon,
 // failures at large epsilon, epsilon = 0.1 giving an absurd sigma).
 func TestEpsilonEdges(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	acc := NewRDP()
 	for _, c := range []struct {
 		name            string

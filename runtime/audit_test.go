@@ -38,7 +38,7 @@ func languageDir(t *testing.T) FinetuneOptions {
 	if err := os.WriteFile(filepath.Join(dir, "train.jsonl"), []byte(rows.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return FinetuneOptions{Model: model, Task: "lm", Train: filepath.Join(dir, "train.jsonl"), Out: filepath.Join(dir, "out"), Delta: 1e-5, MaxLength: 32, Threads: 1}
+	return FinetuneOptions{Accountant: testAccountant, Model: model, Task: "lm", Train: filepath.Join(dir, "train.jsonl"), Out: filepath.Join(dir, "out"), Delta: 1e-5, MaxLength: 32, Threads: 1}
 }
 
 // auditOf is an audit at 5 % significance.

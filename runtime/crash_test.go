@@ -88,7 +88,8 @@ func TestCrashChild(t *testing.T) {
 
 func crashOptions(dir string) FinetuneOptions {
 	return FinetuneOptions{
-		Model: filepath.Join(dir, "model"), Task: "classify", Train: filepath.Join(dir, "train.jsonl"), Out: filepath.Join(dir, "out"),
+		Accountant: testAccountant,
+		Model:      filepath.Join(dir, "model"), Task: "classify", Train: filepath.Join(dir, "train.jsonl"), Out: filepath.Join(dir, "out"),
 		TargetEpsilon: 3, Steps: crashSteps, ExpectedBatch: 8, LearningRate: 1e-3, MaxLength: 16, Microbatch: 8, Threads: 1, CheckpointEvery: 1,
 	}
 }

@@ -77,7 +77,8 @@ func seq2seqDir(t *testing.T, name string, pad, eos, start int) FinetuneOptions 
 		t.Fatal(err)
 	}
 	return FinetuneOptions{
-		Model: model, Task: "instruct", Train: filepath.Join(dir, "train.jsonl"), Out: filepath.Join(dir, "out"),
+		Accountant: testAccountant,
+		Model:      model, Task: "instruct", Train: filepath.Join(dir, "train.jsonl"), Out: filepath.Join(dir, "out"),
 		TargetEpsilon: 3, Steps: 3, ExpectedBatch: 6, LearningRate: 1e-3, MaxLength: 16, Microbatch: 4, Threads: 1,
 	}
 }

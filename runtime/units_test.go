@@ -80,7 +80,8 @@ func languageOptions(t *testing.T, rows []unitRow) FinetuneOptions {
 	}
 	letters(t, model, 1, 2)
 	o := FinetuneOptions{
-		Model: model, Task: "lm", Train: filepath.Join(dir, "train.jsonl"), Out: filepath.Join(dir, "out"), UnitColumn: "who", RecordsPerUnit: 5,
+		Accountant: testAccountant,
+		Model:      model, Task: "lm", Train: filepath.Join(dir, "train.jsonl"), Out: filepath.Join(dir, "out"), UnitColumn: "who", RecordsPerUnit: 5,
 		TargetEpsilon: 3, Steps: 3, ExpectedBatch: 2, LearningRate: 1e-3, MaxLength: 16, Microbatch: 8, Threads: 1,
 	}
 	writeRows(t, o.Train, rows, textRow)

@@ -73,6 +73,9 @@ func TestDotsKeepBothMasses(t *testing.T) {
 
 // T steps of q next to 1 are a Gaussian mechanism of mu = s sqrt(T).
 func TestContourAgainstGaussian(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	for _, v := range []struct{ s, count, delta float64 }{{1, 2, 1e-5}, {0.1, 100, 1e-6}, {0.01, 1e6, 1e-9}, {3, 7, 1e-12}, {0.2, 50, 0.01}} {
 		for _, kind := range []Kind{Remove, Add, Replace} {
 			shift := v.s
@@ -117,6 +120,9 @@ func TestGaussian(t *testing.T) {
 
 // Two steps by plain integration, delta_2(e) = E[delta_1(e - L)] over x ~ P: no transform, no tilt, no cells.
 func TestTwoStepsByIntegration(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	for _, p := range []pair{{Remove, 0.3, 1 / 1.2}, {Add, 0.3, 1 / 1.2}, {Replace, 0.1, 0.5}, {Remove, 1e-3, 2}, {Remove, 0.01, 1}} {
 		for _, epsilon := range []float64{0.1, 0.5, 2} {
 			want := 0.0
