@@ -140,7 +140,7 @@ func TestWithoutReplacement(t *testing.T) {
 // shows in single digits of 1e-9.
 func TestPRVAgainstReference(t *testing.T) {
 	for _, row := range readTable(t, sharedData(t, "accounting", "reference.csv")) {
-		if row["prv_lo"] == "" || row["id"] == "46" || testing.Short() && row["tag"] != "E2E" || slowSamples == 0 && number(t, row, "steps") > 2000 {
+		if row["prv_lo"] == "" || row["id"] == "46" || testing.Short() && row["tag"] != "E2E" || slowSamples == 0 && number(t, row, "steps") > 600 {
 			continue // the lattices of long runs take minutes together
 		}
 		c, err := Compose(AddRemove, Phase{number(t, row, "q"), number(t, row, "sigma"), int64(number(t, row, "steps"))})
