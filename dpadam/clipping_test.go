@@ -161,7 +161,7 @@ func TestClippingRefuses(t *testing.T) {
 		{"count noise", adaptive(Adaptive{CountNoise: -1})},
 		{"count noise", adaptive(Adaptive{CountNoise: nan})},
 		{"count noise", adaptive(Adaptive{CountNoise: math.Inf(1)})},
-		{"count noise", adaptive(Adaptive{CountNoise: 0.6757 / 2})}, // 2 sigma_b = sigma
+		{"count noise", adaptive(Adaptive{CountNoise: 0.33})}, // 2 sigma_b < sigma
 		{"count noise", adaptive(Adaptive{CountNoise: 1e30})},
 		{"least clipping norm", adaptive(Adaptive{MinNorm: 1})},
 		{"largest clipping norm", adaptive(Adaptive{MaxNorm: 0.01})},

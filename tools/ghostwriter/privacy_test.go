@@ -142,6 +142,9 @@ func accountingTable(t testing.TB, name string) (rows []map[string]string, numbe
 // accountant's is at most 1e-4 above the truth (less the reference's own error, where it was not computed
 // exactly). The text never prints less than the bound.
 func TestPrivacyEpsilonAgainstReference(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	rows, number := accountingTable(t, "reference.csv")
 	if len(rows) != 46 {
 		t.Fatalf("%d rows, want 46", len(rows))
@@ -242,6 +245,9 @@ func TestPrivacyModesAgainstReference(t *testing.T) {
 // calibration.csv through the command: sigma is never below the tight accountant's. Asked back, it
 // gives the very epsilon that was reported, within the target; a sigma 1e-5 smaller does not.
 func TestPrivacySigmaThenEpsilon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
+	}
 	rows, number := accountingTable(t, "calibration.csv")
 	if len(rows) < 10 {
 		t.Fatalf("only %d rows", len(rows))
