@@ -42,13 +42,7 @@ func (a *PLD) Epsilon(c Composition, delta float64) (Result, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Lower = lowerEpsilon(c, delta)
-		if directions, err := lossesOf(c); err == nil { // either direction is a lower bound; the first is the larger one
-			if l, err := directions[0].Lower(delta); err == nil {
-				r.Lower = math.Max(r.Lower, l)
-			}
-		}
-		r.Lower = math.Min(r.Lower, r.Estimate)
+		r.Lower = math.Min(math.Max(r.Lower, lowerEpsilon(c, delta)), r.Estimate)
 		return r, nil
 	})
 }
@@ -91,6 +85,7 @@ func raise(r *Result, d pld.Composition, delta float64, solve solver) error {
 	}
 	r.Epsilon = math.Max(r.Epsilon, b.Upper)
 	r.Estimate = math.Max(r.Estimate, math.Min(b.Estimate, b.Upper))
+	r.Lower = math.Max(r.Lower, b.Lower) // of either direction
 	return nil
 }
 

@@ -33,22 +33,12 @@ const (
 	lowerShare = 1e-3 // of delta: what the small Gaussian may have added
 )
 
-// Lower returns a lower bound of the epsilon of c at delta, near its estimate; 0 where it would take long. It is the bound's trapezoid sum
+// lower returns a lower bound of the epsilon of c at delta, near its estimate; 0 where it would take long. It is the bound's trapezoid sum
 // over merged cells, less everything that may be too much of it: aliases, the cut, rounding, and the small Gaussian mechanism
 // on top, whose loss Y ~ N(mu^2/2, mu^2) adds more than t with probability P(Y > t), so
 //
 //	f(epsilon - t) >= f_with(epsilon) - P(Y > t)   for f(e) = E[(1-e^(e-Lambda))_+].
-func (c Composition) Lower(delta float64) (float64, error) {
-	if f, ok := c.closed(); ok {
-		return root(func(e float64) float64 { d, slack := f(e); return d - slack }, 1, delta) * (1 - 1e-9), nil
-	}
-	if c.trivial(delta) {
-		return 0, nil
-	}
-	at, err := c.solve(delta)
-	if err != nil {
-		return 0, err
-	}
+func (c Composition) lower(at target, delta float64) (float64, error) {
 	if at.epsilon == 0 {
 		return 0, nil
 	}

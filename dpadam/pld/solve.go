@@ -32,13 +32,13 @@ type Composition struct {
 // that no cells of a useful number cover them.
 var ErrRange = errors.New("privacy loss beyond the range of the accountant")
 
-// Bound is an answer: a proof and the best guess.
-type Bound struct{ Upper, Estimate float64 }
+// Bound is an answer: two proofs and the best guess between them. Lower may be 0 where it would take long.
+type Bound struct{ Upper, Estimate, Lower float64 }
 
-// Epsilon returns an upper bound and an estimate of the epsilon of c at delta in (0, 1).
+// Epsilon returns bounds and an estimate of the epsilon of c at delta in (0, 1).
 func (c Composition) Epsilon(delta float64) (Bound, error) { return c.bound(delta, true) }
 
-// Upper is Epsilon with an estimate that may be rough, which saves two thirds of the work where there are few steps.
+// Upper is Epsilon without a lower bound and with an estimate that may be rough, which saves half of the work and more.
 func (c Composition) Upper(delta float64) (Bound, error) { return c.bound(delta, false) }
 
 func (c Composition) bound(delta float64, refine bool) (Bound, error) {
@@ -48,6 +48,7 @@ func (c Composition) bound(delta float64, refine bool) (Bound, error) {
 		if b.Upper = root(upper, b.Estimate, delta); math.IsInf(b.Upper, 1) {
 			return Bound{}, ErrRange
 		}
+		b.Lower = root(func(e float64) float64 { d, slack := f(e); return d - slack }, b.Estimate, delta) * (1 - 1e-9)
 		return b, nil
 	}
 	if c.trivial(delta) {
@@ -70,7 +71,10 @@ func (c Composition) bound(delta float64, refine bool) (Bound, error) {
 	if math.IsNaN(b.Upper) || math.IsInf(b.Upper, 0) {
 		return Bound{}, ErrRange
 	}
-	return b, nil
+	if refine {
+		b.Lower, err = c.lower(at, delta)
+	}
+	return b, err
 }
 
 // extrapolate returns the estimate of epsilon from the sums of two bounds, without what covers their
