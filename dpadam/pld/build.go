@@ -45,7 +45,7 @@ type tail struct {
 
 // from is the point from which on p's tail is left out.
 func (t tail) from(p pair, count float64) float64 {
-	x := math.Log(t.excess/count) - t.epsilon
+	x := math.Max(math.Log(t.excess)-math.Log(count)-t.epsilon, -1e8) // -1e8: more cells than there can be
 	if t.anyEpsilon && p.kind != Add {
 		return p.s + end(x)
 	}
