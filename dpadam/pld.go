@@ -42,9 +42,23 @@ func (a *PLD) Epsilon(c Composition, delta float64) (Result, error) {
 		if err != nil {
 			return r, err
 		}
+		if !attained(c) {
+			r.Lower = 0
+		}
 		r.Lower = math.Min(math.Max(r.Lower, lowerEpsilon(c, delta)), r.Estimate)
 		return r, nil
 	})
+}
+
+// attained reports that some pair of data sets has exactly the losses of lossesOf, so that a lower bound of theirs is one
+// of the mechanism's. That of a truncated batch knows whether the batch was full, which nobody is told.
+func attained(c Composition) bool {
+	for _, e := range c.Events {
+		if _, ok := e.Mechanism.(PoissonSubsampledGaussian); !ok && e.Count > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // bound is Epsilon without the lower bound; solve is one of the two methods of a composition that give a bound.
