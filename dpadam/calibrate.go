@@ -20,11 +20,7 @@ func boundOf(a Accountant, relation Relation, p Phase, beside []Event, delta flo
 		return 0, err
 	}
 	c.Events = append(c.Events, beside...)
-	if u, ok := a.(upperBounder); ok {
-		return u.upperEpsilon(c, delta)
-	}
-	r, err := a.Epsilon(c, delta)
-	return r.Epsilon, err
+	return upperOf(a, c, delta)
 }
 
 // estimator is implemented by accountants that can estimate epsilon much faster than bound it. An

@@ -155,17 +155,34 @@ func (ct *contour) table(epsilon float64, losses []float64, h float64) func(l fl
 	}
 }
 
+// around discretises c for the target, with errors of the given part of their shares, and composes the small Gaussian on top: its
+// mu^2 is added. loss is what delta changes by when epsilon does by its scale.
+func (c Composition) around(at target, part float64, discretise func(p pair, lo, hi, step float64) nodes) (s *spectrum, added, loss float64, err error) {
+	scale := at.scale()
+	step := math.Sqrt(12 * part * dotsShare * scale * at.fall / at.roughness)
+	loss = math.Min(at.delta, at.fall*scale)
+	if s, err = c.spectrum(tail{excess: tailShare * loss, epsilon: at.epsilon}, math.Max(finest, math.Min(coarsest, step)), discretise); err != nil {
+		return nil, 0, 0, err
+	}
+	added = math.Max(0, 2*part*gaussianShare*scale*at.fall/at.density-s.mu2)
+	s.mu2 += added
+	return s, added, loss, nil
+}
+
+// upTo traces the contour up to frequency last and bounds what is beyond.
+func (s *spectrum) upTo(tilt, window, last float64) *contour {
+	ct := s.trace(tilt, window, func(_ int, y, _ float64) bool { return y >= last })
+	ct.cut = s.beyond(float64(len(ct.g)-1)*ct.spacing) * window // in units of the prefactor
+	return ct
+}
+
 // bounding traces the contour whose sums are upper bounds near the target, with errors of the given part of
 // their shares.
 func (c Composition) bounding(at target, part float64) (*contour, error) {
-	scale := at.scale()
-	step := math.Sqrt(12 * part * dotsShare * scale * at.fall / at.roughness)
-	loss := math.Min(at.delta, at.fall*scale) // what delta changes by when epsilon does by its scale
-	s, err := c.dotted(tail{excess: tailShare * loss, epsilon: at.epsilon}, math.Max(finest, math.Min(coarsest, step)))
+	s, _, loss, err := c.around(at, part, dots)
 	if err != nil {
 		return nil, err
 	}
-	s.mu2 += math.Max(0, 2*part*gaussianShare*scale*at.fall/at.density-s.mu2)
 	tilt, window, last := s.cheapest(at, loss) // of s itself: its tail is not the estimate's
 	if n := float64(s.size()) * last * window; !(n > 0) || math.IsInf(n, 1) {
 		return nil, ErrRange
@@ -175,9 +192,7 @@ func (c Composition) bounding(at target, part float64) (*contour, error) {
 		s.mu2 *= 1.5
 		last /= math.Sqrt(1.5)
 	}
-	ct := s.trace(tilt, window, func(_ int, y, _ float64) bool { return y >= last })
-	ct.cut = s.beyond(float64(len(ct.g)-1)*ct.spacing) * window // in units of the prefactor
-	return ct, nil
+	return s.upTo(tilt, window, last), nil
 }
 
 // narrowest is cheapest for the estimate, whose cut is not bounded: the integrand may not become much

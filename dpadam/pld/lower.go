@@ -42,22 +42,16 @@ func (c Composition) lower(at target, delta float64) (float64, error) {
 	if at.epsilon == 0 {
 		return 0, nil
 	}
-	scale := at.scale()
-	loss := math.Min(at.delta, at.fall*scale)
-	step := math.Sqrt(12 * dotsShare * scale * at.fall / at.roughness)
-	s, err := c.spectrum(tail{excess: tailShare * loss, epsilon: at.epsilon}, math.Max(finest, math.Min(coarsest, step)), merged)
+	s, mu2, loss, err := c.around(at, 1, merged)
 	if err != nil {
 		return 0, err
 	}
-	mu2 := math.Max(0, 2*gaussianShare*scale*at.fall/at.density-s.mu2)
-	s.mu2 += mu2
 	alias := aliasShare * loss
 	tilt, window, last := s.cheapest(at, loss)
 	if work := float64(s.size()) * last * window / (2 * math.Pi); !(work > 0 && work <= lowerWork) {
 		return 0, nil
 	}
-	ct := s.trace(tilt, window, func(_ int, y, _ float64) bool { return y >= last })
-	ct.cut = s.beyond(float64(len(ct.g)-1)*ct.spacing) * window
+	ct := s.upTo(tilt, window, last)
 	shift, beyond := 0.0, 0.0
 	if mu2 > 0 {
 		mu := math.Sqrt(mu2)
@@ -69,8 +63,8 @@ func (c Composition) lower(at target, delta float64) (float64, error) {
 		return ct.delta(e)*(1-blur) - ct.prefactor(e)*(ct.rounding+ct.cut)*(1+blur) - 4*alias - beyond
 	}
 	e := root(floor, at.epsilon, delta) * (1 - 1e-9) // floor(e) > delta here: root's result is the first where it is not
-	if !(floor(e) > delta) || math.IsInf(e, 1) {
-		return 0, nil
+	if !(floor(e) > delta) || math.IsInf(e, 1) || s.window(tilt, e, 1.9*alias) > window {
+		return 0, nil // the window was made for at.epsilon: both sides' aliases have to fit into 4 of them here too
 	}
 	return math.Max(0, e-shift), nil
 }
