@@ -28,7 +28,7 @@ func (r *rope) add(raw []byte) {
 
 // addNumbers appends a length-delimited field that holds values.
 func (r *rope) addNumbers(num protowire.Number, n numbers) {
-	size := floatFormats[n.dtype].size * len(n.values)
+	size := floatFormats[n.dtype].Size * len(n.values)
 	r.add(protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.BytesType), uint64(size)))
 	r.pieces, r.size = append(r.pieces, piece{dtype: n.dtype, values: n.values}), r.size+size
 }
@@ -48,7 +48,7 @@ func (r *rope) writeTo(w io.Writer) error {
 		if len(p.values) == 0 {
 			continue
 		}
-		if err := writeFloats(out, p.dtype, p.values); err != nil {
+		if err := floatFormats[p.dtype].Write(out, p.values); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/floatfmt"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/onnxpb"
 )
 
@@ -266,9 +267,9 @@ func (t *Tensor) ReadFloat32(dst []float32) error {
 		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
 	if t.ext != nil {
-		return t.ext.stream(f.size*floatChunk, func(b []byte) error {
-			n := len(b) / f.size
-			decodeFloats(f, b, dst[:n])
+		return t.ext.stream(f.Size*floatfmt.Chunk, func(b []byte) error {
+			n := len(b) / f.Size
+			f.Decode(dst[:n], b)
 			dst = dst[n:]
 			return nil
 		})
@@ -277,7 +278,7 @@ func (t *Tensor) ReadFloat32(dst []float32) error {
 	if err != nil {
 		return err
 	}
-	decodeFloats(f, b, dst)
+	f.Decode(dst, b)
 	return nil
 }
 

@@ -74,7 +74,7 @@ type region struct {
 }
 
 // size in bytes.
-func (n numbers) size() int64 { return int64(floatFormats[n.dtype].size) * int64(len(n.values)) }
+func (n numbers) size() int64 { return int64(floatFormats[n.dtype].Size) * int64(len(n.values)) }
 
 func (m *Model) planWriteBack(p Patch) (*writePlan, error) {
 	plan := &writePlan{
@@ -182,7 +182,7 @@ func (f *folder) copyPatched(location string, regions []region, w io.Writer) err
 		if _, err := io.CopyN(w, src, r.offset-at); err != nil {
 			return err
 		}
-		if err := writeFloats(w, r.dtype, r.values); err != nil {
+		if err := floatFormats[r.dtype].Write(w, r.values); err != nil {
 			return err
 		}
 		at = r.offset + r.size()
