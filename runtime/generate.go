@@ -2,85 +2,100 @@ package runtime
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+	"github.com/ghostwriter-dp/ghostwriter/tokenize"
 )
 
-// defaultLength is the length of prompt and continuation together where nothing
-// is said, as transformers' generate has it.
-const defaultLength = 20
-
-// generateRows bounds the prompts of one run.
+// generateRows bounds the texts of one turn of Generate.
 const generateRows = 16
 
-// GenerateOptions say how to continue prompts. Their meaning and defaults are
-// those of transformers' generate; decoding is greedy.
-type GenerateOptions struct {
-	// MaxNewTokens bounds the continuation; 0 takes generation_config.json's
-	// max_new_tokens or max_length, or a total length of 20.
-	MaxNewTokens int
-	// EOS are the ids that end a continuation; nil takes generation_config.json's
-	// or config.json's, an empty list takes none.
-	EOS []int64
+// A Continuation is what Continue made of a prompt.
+type Continuation struct {
+	// IDs are the new tokens; an end-of-sequence id is kept, and nothing comes
+	// after it. With a stop string they end with the token that completed it.
+	IDs []int32
+	// Text is IDs decoded, special tokens left out, cut before the first stop
+	// string; "" without a tokenizer.
+	Text string
+	// LogProbs are the tokens' log-probabilities (see Token.LogProb).
+	LogProbs []float64
+	// Score is the sum of log-probabilities, for a beam search processed and over
+	// its length to the power of the length penalty.
+	Score float64
+	// Finish is "stop" or "length".
+	Finish string
 }
 
-// Generate continues every prompt greedily: at each step the id of the largest
-// logit, the lowest of equal ones. It returns new ids only; an id of o.EOS is
-// kept when it is produced, and nothing comes after it. Every step recomputes
-// the whole text. The result for one prompt does not depend on the others.
+// Generate continues every prompt and returns the best continuation's new ids.
+// See Continue.
 func (m *Model) Generate(ctx context.Context, prompts [][]int32, o GenerateOptions) ([][]int32, error) {
-	g, err := m.generator(o)
+	all, err := m.Continue(ctx, prompts, o)
 	if err != nil {
 		return nil, err
 	}
-	byLength := map[int][]int{}
-	for i, p := range prompts {
-		if err := g.check(i, p); err != nil {
-			return nil, err
-		}
-		byLength[len(p)] = append(byLength[len(p)], i)
-	}
-	out := make([][]int32, len(prompts))
-	for length, group := range byLength {
-		for part := range slices.Chunk(group, g.rows) {
-			rows := make([]*continuation, len(part))
-			for k, i := range part {
-				rows[k] = &continuation{ids: slices.Clone(prompts[i])}
-			}
-			if err := g.extend(ctx, rows); err != nil {
-				return nil, err
-			}
-			for k, i := range part {
-				out[i] = rows[k].ids[length:]
-			}
-		}
+	out := make([][]int32, len(all))
+	for i, c := range all {
+		out[i] = c[0].IDs
 	}
 	return out, nil
 }
 
-// A continuation is one text in the making.
-type continuation struct {
-	ids  []int32
-	done bool
+// Continue continues every prompt, best continuation first: one, or
+// GenerateOptions.Return of a beam search. Prompts of any length run together,
+// with a cache of keys and values where the model has one or can be given one;
+// the result for a prompt is that of the prompt alone.
+func (m *Model) Continue(ctx context.Context, prompts [][]int32, o GenerateOptions) ([][]Continuation, error) {
+	g, err := m.generator(o)
+	if err != nil {
+		return nil, err
+	}
+	waiting := make([]*task, len(prompts))
+	index := map[*task]int{}
+	for i, p := range prompts {
+		if waiting[i], err = g.task(i, p); err != nil {
+			return nil, err
+		}
+		index[waiting[i]] = i
+	}
+	step, err := m.newStepper(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer step.close()
+	out := make([][]Continuation, len(prompts))
+	b := &batch{step: step}
+	var failed error
+	for (len(waiting) > 0 || len(b.tasks) > 0) && failed == nil {
+		for len(waiting) > 0 && (len(b.tasks) == 0 || b.rows()+g.plan.config.Beams <= generateRows) {
+			b.tasks, waiting = append(b.tasks, waiting[0]), waiting[1:]
+		}
+		err := b.turn(ctx, func(t *task, token *Token, err error) bool {
+			if err == nil && token != nil && o.OnToken != nil {
+				err = o.OnToken(index[t], *token)
+			}
+			if err != nil && failed == nil {
+				failed = err
+			}
+			if err == nil && t.search.done() {
+				out[index[t]] = g.continuations(t.search)
+			}
+			return err != nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, failed
 }
 
-// A generator holds what all prompts share.
+// A generator holds what all prompts of a call share.
 type generator struct {
-	model      *Model
-	inputs     []ort.Info
-	output     string
-	rows       int   // prompts of one run
-	fixed      int64 // sequence length of the export, 0 where any will do
-	positions  int64 // longest text, 0 where unknown
-	vocabulary int64 // 0 where unknown
-	pad        int32
-	new        int // bound of new tokens, 0 where total is given
-	total      int
-	eos        []int64
+	plan      generationPlan
+	config    modelConfig
+	tokenizer *tokenize.Tokenizer // nil where there is none
 }
 
 func (m *Model) generator(o GenerateOptions) (*generator, error) {
@@ -92,54 +107,72 @@ func (m *Model) generator(o GenerateOptions) (*generator, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.MaxNewTokens < 0 {
-		return nil, usage("--max-new-tokens %d must be positive", o.MaxNewTokens)
+	for _, in := range s.Inputs() {
+		if in.Name == "input_ids" && len(in.Dims) == 2 && in.Dims[1] > 0 {
+			config.Positions = in.Dims[1]
+		}
 	}
-	g := &generator{
-		model: m, inputs: s.Inputs(), rows: generateRows, positions: config.Positions, vocabulary: config.Vocabulary,
-		new: o.MaxNewTokens, total: defaultLength, eos: o.EOS,
-	}
-	if err := g.defaults(m.Dir(), config); err != nil {
+	g := &generator{config: config, tokenizer: o.Tokenizer}
+	if g.plan, err = o.plan(m.Dir(), config); err != nil {
 		return nil, err
 	}
-	if g.output, err = logitsOutput(s.Outputs(), m.options.Output); err != nil {
-		return nil, err
-	}
-	for _, in := range g.inputs {
-		if in.Name != "input_ids" || len(in.Dims) != 2 {
-			continue
-		}
-		if in.Dims[0] > 0 {
-			g.rows = int(in.Dims[0])
-		}
-		if in.Dims[1] > 0 {
-			g.fixed, g.positions = in.Dims[1], in.Dims[1]
+	if len(g.plan.stop) > 0 && g.tokenizer == nil {
+		if g.tokenizer, err = tokenize.Load(m.Dir()); err != nil {
+			return nil, usage("stop strings need a tokenizer: %v", err)
 		}
 	}
 	return g, nil
 }
 
-// defaults takes what the caller left open from the model's configuration.
-func (g *generator) defaults(dir string, config modelConfig) error {
-	if g.eos != nil && g.new > 0 {
-		return nil
+// task makes the search of prompt i, refusing what can't be continued before
+// anything is computed.
+func (g *generator) task(i int, prompt []int32) (*task, error) {
+	if len(prompt) == 0 {
+		return nil, usage("prompt %d is empty: a continuation needs a token to start from", i+1)
 	}
-	c, err := readGenerationConfig(dir)
+	for _, id := range prompt {
+		if id < 0 || g.config.Vocabulary > 0 && int64(id) >= g.config.Vocabulary {
+			return nil, usage("prompt %d: id %d is not in the model's vocabulary of %d", i+1, id, g.config.Vocabulary)
+		}
+	}
+	c, err := g.plan.forPrompt(len(prompt), i, g.config.Positions)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if g.eos == nil {
-		if g.eos = c.EOS; g.eos == nil {
-			g.eos = config.EOS
+	if len(g.plan.stop) > 0 {
+		c.Stops = func(new []int32) bool {
+			text := g.tokenizer.Decode(new, true)
+			return slices.ContainsFunc(g.plan.stop, func(stop string) bool { return stop != "" && strings.Contains(text, stop) })
 		}
 	}
-	if g.new == 0 {
-		g.new = c.MaxNewTokens
-		if c.MaxLength > 0 {
-			g.total = c.MaxLength
+	s, err := newSearch(c, prompt)
+	if err != nil {
+		return nil, err
+	}
+	return &task{search: s}, nil
+}
+
+func (g *generator) continuations(s search) []Continuation {
+	var out []Continuation
+	for _, r := range s.results() {
+		out = append(out, Continuation{IDs: r.New, Text: g.text(r.New), LogProbs: r.LogProbs, Score: r.Score, Finish: r.Finish})
+	}
+	return out
+}
+
+// text decodes a continuation and cuts it before the first stop string.
+func (g *generator) text(ids []int32) string {
+	if g.tokenizer == nil {
+		return ""
+	}
+	text := g.tokenizer.Decode(ids, true)
+	cut := len(text)
+	for _, stop := range g.plan.stop {
+		if at := strings.Index(text, stop); stop != "" && at >= 0 {
+			cut = min(cut, at)
 		}
 	}
-	return nil
+	return text[:cut]
 }
 
 // logitsOutput finds the output that holds scores for each position.
@@ -162,167 +195,6 @@ func logitsOutput(outputs []ort.Info, chosen string) (string, error) {
 	return "", usage("no output is called logits; choose one of %s with --output", infoNames(outputs))
 }
 
-// check refuses a prompt before anything is computed.
-func (g *generator) check(i int, p []int32) error {
-	if len(p) == 0 {
-		return usage("prompt %d is empty: a continuation needs a token to start from", i+1)
-	}
-	for _, id := range p {
-		if id < 0 || g.vocabulary > 0 && int64(id) >= g.vocabulary {
-			return usage("prompt %d: id %d is not in the model's vocabulary of %d", i+1, id, g.vocabulary)
-		}
-	}
-	length := g.length(len(p))
-	if length <= len(p) {
-		return usage("prompt %d has %d tokens and the default total length is %d: say how many may follow with --max-new-tokens", i+1, len(p), g.total)
-	}
-	if g.positions > 0 && int64(length) > g.positions {
-		if g.new > 0 || int64(len(p)) >= g.positions {
-			return usage("prompt %d: %d tokens and %d new ones are more than the model's %d positions", i+1, len(p), length-len(p), g.positions)
-		}
-	}
-	return nil
-}
-
-// length is the longest text from a prompt of n tokens.
-func (g *generator) length(n int) int {
-	if g.new > 0 {
-		return n + g.new
-	}
-	if g.positions > 0 {
-		return min(g.total, int(g.positions))
-	}
-	return g.total
-}
-
-// extend continues texts of equal length until all are done.
-func (g *generator) extend(ctx context.Context, rows []*continuation) error {
-	limit := g.length(len(rows[0].ids))
-	for {
-		open := slices.DeleteFunc(slices.Clone(rows), func(c *continuation) bool { return c.done })
-		if len(open) == 0 || len(open[0].ids) >= limit {
-			return nil
-		}
-		next, err := g.next(ctx, open)
-		if err != nil {
-			return err
-		}
-		for i, c := range open {
-			c.ids = append(c.ids, next[i])
-			c.done = slices.Contains(g.eos, int64(next[i]))
-		}
-	}
-}
-
-// next returns the next id of every text.
-func (g *generator) next(ctx context.Context, texts []*continuation) ([]int32, error) {
-	length := len(texts[0].ids)
-	feeds, err := g.feeds(texts, length)
-	if err != nil {
-		return nil, err
-	}
-	out, err := g.model.Run(ctx, feeds, g.output)
-	if err != nil {
-		return nil, err
-	}
-	t := out[g.output]
-	shape := t.Shape()
-	if len(shape) != 3 || shape[0] < int64(len(texts)) || shape[1] < int64(length) || shape[2] == 0 {
-		return nil, usage("output %q has shape %v; a language model's logits are [batch, tokens, vocabulary]", g.output, shape)
-	}
-	logits, err := singles(t)
-	if err != nil {
-		return nil, usage("output %q: %w", g.output, err)
-	}
-	ids := make([]int32, len(texts))
-	for i := range texts {
-		at := (i*int(shape[1]) + length - 1) * int(shape[2])
-		if ids[i], err = argmax(logits[at : at+int(shape[2])]); err != nil {
-			return nil, err
-		}
-	}
-	return ids, nil
-}
-
-// argmax is the index of the largest score, the lowest of equal ones.
-func argmax(v []float32) (int32, error) {
-	best := 0
-	for i, x := range v {
-		if math.IsNaN(float64(x)) {
-			return 0, fmt.Errorf("the model's logits are not numbers (index %d): its weights may be damaged", i)
-		}
-		if x > v[best] {
-			best = i
-		}
-	}
-	return int32(best), nil
-}
-
-// feeds makes the inputs: the texts, filled up at the end where the export fixed
-// batch or length. Causal attention keeps the filling from what is before it.
-func (g *generator) feeds(texts []*continuation, length int) (map[string]*ort.Tensor, error) {
-	rows, wide := int64(len(texts)), int64(length)
-	for _, in := range g.inputs {
-		if in.Name == "input_ids" && len(in.Dims) == 2 && in.Dims[0] > 0 {
-			rows = in.Dims[0]
-		}
-	}
-	if g.fixed > 0 {
-		wide = g.fixed
-	}
-	columns := map[string][]int64{"input_ids": nil, "attention_mask": nil, "position_ids": nil, "token_type_ids": make([]int64, rows*wide)}
-	for i := range rows {
-		for t := range wide {
-			id, mask := int64(g.pad), int64(0)
-			if int(i) < len(texts) && t < int64(length) {
-				id, mask = int64(texts[i].ids[t]), 1
-			}
-			if int(i) >= len(texts) {
-				mask = 1 // a row of filling: any valid text
-			}
-			columns["input_ids"] = append(columns["input_ids"], id)
-			columns["attention_mask"] = append(columns["attention_mask"], mask)
-			columns["position_ids"] = append(columns["position_ids"], t)
-		}
-	}
-	feeds := map[string]*ort.Tensor{}
-	for _, in := range g.inputs {
-		t, err := g.feed(in, columns, rows, wide)
-		if err != nil {
-			return nil, err
-		}
-		feeds[in.Name] = t
-	}
-	return feeds, nil
-}
-
-// feed makes one input.
-func (g *generator) feed(in ort.Info, columns map[string][]int64, rows, wide int64) (*ort.Tensor, error) {
-	if v, ok := columns[in.Name]; ok {
-		if in.Name == "position_ids" && len(in.Dims) == 2 && in.Dims[0] == 1 {
-			rows, v = 1, v[:wide]
-		}
-		return ort.NewTensor([]int64{rows, wide}, v)
-	}
-	if in.Name == "use_cache_branch" {
-		return ort.NewTensor([]int64{1}, []bool{false})
-	}
-	if strings.HasPrefix(in.Name, "past_key_values") || strings.HasPrefix(in.Name, "past_") {
-		shape := slices.Clone(in.Dims) // [batch, heads, 0, size]: nothing is past
-		for i, d := range shape {
-			switch {
-			case d >= 0:
-			case i == 0 || i == 1 && len(shape) == 5:
-				shape[i] = rows
-			default:
-				shape[i] = 0
-			}
-		}
-		return ort.NewZeros(in.DType, shape)
-	}
-	return nil, usage("the model's input %q is not one that a text has; there are input_ids, attention_mask, token_type_ids and position_ids", in.Name)
-}
-
 // singles returns a floating tensor's elements in single precision.
 func singles(t *ort.Tensor) ([]float32, error) {
 	if t.DType() == ort.Float16 || t.DType() == ort.BFloat16 {
@@ -333,4 +205,13 @@ func singles(t *ort.Tensor) ([]float32, error) {
 		return nil, err
 	}
 	return ort.Data[float32](single)
+}
+
+// newStepper opens the fastest way the model has to continue texts.
+func (m *Model) newStepper(context.Context) (stepper, error) {
+	s, err := m.session()
+	if err != nil {
+		return nil, err
+	}
+	return newRecompute(m, s)
 }

@@ -106,8 +106,8 @@ func TestGenerateStopsAtEOS(t *testing.T) {
 	}
 }
 
-// Defaults are transformers': 20 tokens in all, unless generation_config.json
-// says otherwise.
+// Defaults are transformers': 20 new tokens, unless generation_config.json says
+// otherwise.
 func TestGenerateDefaults(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"model.onnx", "config.json"} {
@@ -120,7 +120,7 @@ func TestGenerateDefaults(t *testing.T) {
 		}
 	}
 	prompt := [][]int32{{9, 10, 400}}
-	for config, want := range map[string]int{`{}`: 17, `{"max_length": 10}`: 7, `{"max_new_tokens": 4, "eos_token_id": null}`: 4} {
+	for config, want := range map[string]int{`{}`: 20, `{"max_length": 20}`: 20, `{"max_length": 10}`: 7, `{"max_new_tokens": 4, "eos_token_id": null}`: 4} {
 		path := filepath.Join(dir, "generation_config.json")
 		if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 			t.Fatal(err)
@@ -143,12 +143,16 @@ func TestGenerateRefuses(t *testing.T) {
 		o      GenerateOptions
 		says   string
 	}{
-		"an empty prompt":            {nil, GenerateOptions{}, "empty"},
-		"an id beyond the model":     {[]int32{768}, GenerateOptions{}, "768"},
-		"a negative id":              {[]int32{-1}, GenerateOptions{}, "-1"},
-		"more than the positions":    {long, GenerateOptions{MaxNewTokens: 9}, "128"},
-		"a prompt of default length": {long[:20], GenerateOptions{}, "--max-new-tokens"},
-		"a negative count":           {[]int32{1}, GenerateOptions{MaxNewTokens: -1}, "-1"},
+		"an empty prompt":         {nil, GenerateOptions{}, "empty"},
+		"an id beyond the model":  {[]int32{768}, GenerateOptions{}, "768"},
+		"a negative id":           {[]int32{-1}, GenerateOptions{}, "-1"},
+		"more than the positions": {long, GenerateOptions{MaxNewTokens: 9}, "128"},
+		"no room in the length":   {long[:20], GenerateOptions{MaxLength: 20}, "--max-new-tokens"},
+		"no such early stopping":  {[]int32{1}, GenerateOptions{Beams: 2, EarlyStopping: "soon"}, "soon"},
+		"a temperature below 0":   {[]int32{1}, GenerateOptions{Sample: On, Temperature: -1}, "temperature"},
+		"more texts than beams":   {[]int32{1}, GenerateOptions{Beams: 2, Return: 3}, "num_return_sequences"},
+		"a forbidden unknown id":  {[]int32{1}, GenerateOptions{Forbidden: [][]int32{{900}}}, "900"},
+		"a negative count":        {[]int32{1}, GenerateOptions{MaxNewTokens: -1}, "-1"},
 	} {
 		_, err := m.Generate(t.Context(), [][]int32{c.prompt}, c.o)
 		if ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), c.says) {
@@ -171,20 +175,5 @@ func TestGenerateOnOtherExports(t *testing.T) {
 		if !slices.Equal(got[0], want) {
 			t.Errorf("%s: %v, want %v", name, got[0], want)
 		}
-	}
-}
-
-func TestArgmaxTakesTheLowestOfEqual(t *testing.T) {
-	for _, c := range []struct {
-		v    []float32
-		want int32
-	}{{[]float32{1, 3, 3, 2}, 1}, {[]float32{0}, 0}, {[]float32{-1, -1}, 0}} {
-		if got, err := argmax(c.v); err != nil || got != c.want {
-			t.Errorf("%v: %d, %v", c.v, got, err)
-		}
-	}
-	nan := float32(0)
-	if _, err := argmax([]float32{1, nan / nan}); err == nil {
-		t.Error("NaN logits are taken")
 	}
 }

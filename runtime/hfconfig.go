@@ -58,34 +58,6 @@ func readConfig(dir string) (modelConfig, error) {
 	return c, nil
 }
 
-// A generationConfig is what Ghostwriter reads of generation_config.json.
-type generationConfig struct {
-	EOS                     []int64 // nil where it says nothing
-	MaxLength, MaxNewTokens int     // 0 where it says nothing
-}
-
-// readGenerationConfig reads dir/generation_config.json; an absent file gives a
-// zero config.
-func readGenerationConfig(dir string) (generationConfig, error) {
-	path := filepath.Join(dir, "generation_config.json")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return generationConfig{}, nil
-	}
-	if err != nil {
-		return generationConfig{}, usage("generation_config.json: %w", err)
-	}
-	var file struct {
-		EOS          json.RawMessage `json:"eos_token_id"`
-		MaxLength    int             `json:"max_length"`
-		MaxNewTokens int             `json:"max_new_tokens"`
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		return generationConfig{}, usage("%s: %v", path, err)
-	}
-	return generationConfig{idList(file.EOS), max(0, file.MaxLength), max(0, file.MaxNewTokens)}, nil
-}
-
 // idList reads an id or a list of ids.
 func idList(raw json.RawMessage) []int64 {
 	var one int64
