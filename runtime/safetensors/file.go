@@ -1,21 +1,35 @@
 package safetensors
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
+	"maps"
 	"os"
+	"slices"
 )
 
-// chunk is how many numbers are converted at a time.
-const chunk = 1 << 16
+// An Info says what a tensor is.
+type Info struct {
+	DType string // "F32", "I64", …, as the format writes it
+	Shape []int64
+}
 
-// A File is an opened file of which only the header is in memory.
+// Elements is the number of elements, 1 for rank 0.
+func (i Info) Elements() int64 {
+	n := int64(1)
+	for _, d := range i.Shape {
+		n *= d
+	}
+	return n
+}
+
+// A File is an opened file of which only the header is in memory. It is safe for
+// concurrent use.
 type File struct {
-	file    *os.File
-	begin   int64 // of the data
-	entries map[string]entry
+	file     *os.File
+	begin    int64 // of the data
+	entries  map[string]entry
+	metadata map[string]string
 }
 
 // Open reads and checks the header of the file at path.
@@ -33,6 +47,9 @@ func Open(path string) (_ *File, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is not a regular file", ErrFormat, path)
+	}
 	first := make([]byte, min(8, info.Size()))
 	if _, err := file.ReadAt(first, 0); err != nil {
 		return nil, err
@@ -46,61 +63,53 @@ func Open(path string) (_ *File, err error) {
 		return nil, err
 	}
 	f := &File{file: file, begin: 8 + n, entries: map[string]entry{}}
-	entries, err := parseHeader(text, info.Size()-f.begin)
+	metadata, entries, err := parseHeader(text, info.Size()-f.begin)
+	f.metadata = metadata
 	for _, e := range entries {
 		f.entries[e.name] = e
 	}
 	return f, err
 }
 
-// Names lists the tensors, in no order.
-func (f *File) Names() []string {
-	out := make([]string, 0, len(f.entries))
-	for name := range f.entries {
-		out = append(out, name)
-	}
-	return out
+// Names lists the tensors in order of their names.
+func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.entries)) }
+
+// Metadata returns what stands under __metadata__; transformers writes
+// {"format": "pt"}.
+func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }
+
+// Info says what the tensor of that name is; false where there is none.
+func (f *File) Info(name string) (Info, bool) {
+	e, ok := f.entries[name]
+	return Info{e.DType, slices.Clone(e.Shape)}, ok
 }
 
-// ReadFloat32 fills dst with an F32 tensor, which must have as many elements.
-func (f *File) ReadFloat32(name string, dst []float32) error {
+// Reader reads a tensor's raw bytes.
+func (f *File) Reader(name string) (*io.SectionReader, error) {
 	e, ok := f.entries[name]
-	switch {
-	case !ok:
-		return fmt.Errorf("tensor %q is missing", name)
-	case e.DType != "F32" || e.Offsets[1]-e.Offsets[0] != 4*int64(len(dst)):
-		return fmt.Errorf("tensor %q holds %s %v, not %d numbers F32", name, e.DType, e.Shape, len(dst))
+	if !ok {
+		return nil, fmt.Errorf("tensor %q is missing", name)
 	}
-	buf := make([]byte, 4*min(chunk, len(dst)))
-	for at := f.begin + e.Offsets[0]; len(dst) > 0; at += int64(len(buf)) {
-		buf = buf[:4*min(chunk, len(dst))]
-		if _, err := f.file.ReadAt(buf, at); err != nil {
-			return fmt.Errorf("tensor %q: %w", name, err)
-		}
-		for i := range len(buf) / 4 {
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(buf[4*i:]))
-		}
-		dst = dst[len(buf)/4:]
+	return io.NewSectionReader(f.file, f.begin+e.Offsets[0], e.Offsets[1]-e.Offsets[0]), nil
+}
+
+// ReadFloat32 fills dst with a floating tensor (F16, BF16, F32, F64), which must
+// have as many elements. Half precision widens exactly, F64 is rounded.
+func (f *File) ReadFloat32(name string, dst []float32) error {
+	r, err := f.Reader(name)
+	if err != nil {
+		return err
+	}
+	info, _ := f.Info(name)
+	format, ok := formats[info.DType]
+	if !ok || info.Elements() != int64(len(dst)) {
+		return fmt.Errorf("tensor %q holds %s %v, not %d floating numbers", name, info.DType, info.Shape, len(dst))
+	}
+	if err := format.Read(r, dst); err != nil {
+		return fmt.Errorf("tensor %q: %w", name, err)
 	}
 	return nil
 }
 
 // Close closes the file.
 func (f *File) Close() error { return f.file.Close() }
-
-// writeFloats writes the elements of an F32 tensor.
-func writeFloats(w io.Writer, values []float32) error {
-	buf := make([]byte, 0, 4*min(chunk, len(values)))
-	for len(values) > 0 {
-		n := min(chunk, len(values))
-		buf = buf[:0]
-		for _, v := range values[:n] {
-			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
-		}
-		if _, err := w.Write(buf); err != nil {
-			return err
-		}
-		values = values[n:]
-	}
-	return nil
-}

@@ -1,21 +1,22 @@
 // Package safetensors reads and writes the safetensors format: eight bytes of
 // header length, a JSON header, and the tensors' raw little-endian data one
 // after the other without gaps.
+//
+// Open and OpenDir read no more than the headers: tensors are read from a file,
+// or from the shards of a Hugging Face checkpoint, when they are asked for.
+// WriteFile and WriteDir write tensors that are made one at a time.
 package safetensors
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
-	"sort"
 	"strings"
-
-	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
 )
 
 // ErrFormat is wrapped by errors about a malformed file.
@@ -24,24 +25,23 @@ var ErrFormat = errors.New("not a safetensors file")
 // maxHeader is the format's own bound on the header.
 const maxHeader = 100_000_000
 
-// A Tensor is one entry. Data aliases the file when it was read. For writing,
-// Floats may stand instead of Data: the elements of an F32 tensor that lie in
-// memory as they are, so that a checkpoint needs no second copy of the weights.
+// metadataKey is the header's member that is no tensor.
+const metadataKey = "__metadata__"
+
+// A Tensor is one entry as Parse finds it; Data aliases the file.
 type Tensor struct {
-	Name   string
-	DType  string // "F32", "I64", …, as the format writes it
-	Shape  []int64
-	Data   []byte
+	Name  string
+	DType string // "F32", "I64", …, as the format writes it
+	Shape []int64
+	Data  []byte
+
+	// For writing, one of these may stand instead of Data. Floats are the
+	// elements of a floating tensor that lie in memory as they are, rounded to
+	// the tensor's type on their way out, so that a checkpoint needs no second
+	// copy of the weights. Fill writes exactly the tensor's bytes when its turn
+	// comes, so that no more than one tensor need be in memory.
 	Floats []float32
-}
-
-// bytes is the length of what is written.
-func (t Tensor) bytes() int64 { return int64(len(t.Data)) + 4*int64(len(t.Floats)) }
-
-// size in bytes of the types that the format defines with whole bytes.
-var size = map[string]int64{
-	"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
-	"I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8,
+	Fill   func(io.Writer) error
 }
 
 type entry struct {
@@ -59,7 +59,7 @@ func Parse(data []byte) ([]Tensor, error) {
 		return nil, err
 	}
 	body := data[8+n:]
-	entries, err := parseHeader(data[8:8+n], int64(len(body)))
+	_, entries, err := parseHeader(data[8:8+n], int64(len(body)))
 	if err != nil {
 		return nil, err
 	}
@@ -83,43 +83,75 @@ func headerBytes(first []byte, total int64) (int64, error) {
 	return int64(n), nil
 }
 
-// parseHeader reads the entries of total bytes of data, in their order there.
-func parseHeader(text []byte, total int64) ([]entry, error) {
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(text, &header); err != nil {
-		return nil, fmt.Errorf("%w: header: %v", ErrFormat, err)
-	}
-	var out []entry
-	for name, raw := range header {
-		if name == "__metadata__" {
-			continue
+// parseHeader reads the metadata and the entries of total bytes of data, in their
+// order there. A name that stands twice is refused: readers differ in which of
+// the two they take.
+func parseHeader(text []byte, total int64) (metadata map[string]string, out []entry, err error) {
+	seen := map[string]bool{}
+	err = eachMember(text, func(name string, raw json.RawMessage) error {
+		if seen[name] {
+			return fmt.Errorf("tensor %q stands twice in the header", name)
+		}
+		seen[name] = true
+		if name == metadataKey {
+			if err := json.Unmarshal(raw, &metadata); err != nil {
+				return fmt.Errorf("%s: %v", metadataKey, err)
+			}
+			return nil
 		}
 		e := entry{name: name}
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return nil, fmt.Errorf("%w: tensor %q: %v", ErrFormat, name, err)
+			return fmt.Errorf("tensor %q: %v", name, err)
 		}
 		if err := e.check(total); err != nil {
-			return nil, fmt.Errorf("%w: tensor %q: %v", ErrFormat, name, err)
+			return fmt.Errorf("tensor %q: %v", name, err)
 		}
 		out = append(out, e)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %v", ErrFormat, err)
 	}
-	return out, contiguous(out, total)
+	return metadata, out, contiguous(out, total)
+}
+
+// eachMember visits the members of a JSON object in their order, those of a name
+// that stands twice too.
+func eachMember(text []byte, visit func(name string, raw json.RawMessage) error) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return fmt.Errorf("header: no JSON object (%v)", err)
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("header: %v", err)
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return fmt.Errorf("header: %v", err)
+		}
+		name, _ := key.(string)
+		if err := visit(name, raw); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("header: %v", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("header: something stands behind the JSON object")
+	}
+	return nil
 }
 
 func (e entry) check(total int64) error {
-	unit, ok := size[e.DType]
-	if !ok {
-		return fmt.Errorf("type %q", e.DType)
+	want, err := Bytes(e.DType, e.Shape)
+	if err != nil {
+		return err
 	}
 	if len(e.Offsets) != 2 || e.Offsets[0] < 0 || e.Offsets[1] < e.Offsets[0] || e.Offsets[1] > total {
 		return fmt.Errorf("offsets %v in %d bytes", e.Offsets, total)
-	}
-	want := unit
-	for _, d := range e.Shape {
-		if d < 0 || d > 0 && want > math.MaxInt64/d {
-			return fmt.Errorf("shape %v", e.Shape)
-		}
-		want *= d
 	}
 	if want != e.Offsets[1]-e.Offsets[0] {
 		return fmt.Errorf("shape %v of %s needs %d bytes, the offsets give %d", e.Shape, e.DType, want, e.Offsets[1]-e.Offsets[0])
@@ -143,50 +175,4 @@ func contiguous(entries []entry, total int64) error {
 		return fmt.Errorf("%w: %d bytes behind the last tensor", ErrFormat, total-at)
 	}
 	return nil
-}
-
-// WriteFile writes tensors in name order, with metadata, whole or not at all.
-func WriteFile(path string, tensors []Tensor, metadata map[string]string, hook durable.Hook) error {
-	sorted := slices.Clone(tensors)
-	sort.Slice(sorted, func(i, j int) bool { return sorted[i].Name < sorted[j].Name })
-	header := map[string]any{}
-	if len(metadata) > 0 {
-		header["__metadata__"] = metadata
-	}
-	at := int64(0)
-	for _, t := range sorted {
-		e := entry{DType: t.DType, Shape: t.Shape, Offsets: []int64{at, at + t.bytes()}}
-		if e.Shape == nil {
-			e.Shape = []int64{}
-		}
-		if err := e.check(math.MaxInt64); err != nil {
-			return fmt.Errorf("writing tensor %q: %w", t.Name, err)
-		}
-		if header[t.Name] != nil {
-			return fmt.Errorf("writing tensor %q: the name occurs twice", t.Name)
-		}
-		header[t.Name] = e
-		at += t.bytes()
-	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		return err
-	}
-	for len(text)%8 != 0 { // data begin aligned
-		text = append(text, ' ')
-	}
-	return durable.WriteFileHooked(path, 0o644, hook, func(w io.Writer) error {
-		if _, err := w.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)); err != nil {
-			return err
-		}
-		for _, t := range sorted {
-			if _, err := w.Write(t.Data); err != nil {
-				return err
-			}
-			if err := writeFloats(w, t.Floats); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
