@@ -10,6 +10,7 @@ import (
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/canon"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+	"github.com/ghostwriter-dp/ghostwriter/tokenize"
 )
 
 // Options say how a model is opened.
@@ -21,6 +22,8 @@ type Options struct {
 	// Output is the output that a loss reads; "" takes "logits" or the only
 	// one. Head "tied" gives a base model a head tied to its token embedding.
 	Output, Head string
+	// Tokenizer is a tokenizer file or directory; "" takes the model's own.
+	Tokenizer string
 }
 
 // A Model is an opened ONNX model. It is safe for concurrent use, except that
@@ -33,6 +36,9 @@ type Model struct {
 	env      *ort.Env
 	forward  *ort.Session
 	prepared *ghost.Prepared
+
+	text      sync.Mutex
+	tokenizer *tokenize.Tokenizer
 }
 
 // Open reads and checks the model at path, a file or a model directory. The

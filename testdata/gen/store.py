@@ -24,7 +24,7 @@ def _lines(value, depth):
     if depth > 3 or not isinstance(value, dict) or not value:
         return json.dumps(value, separators=(", ", ": "), ensure_ascii=False)
     pad = "  " * (depth + 1)
-    inner = ",\n".join(f"{pad}{json.dumps(k)}: {_lines(v, depth + 1)}" for k, v in value.items())
+    inner = ",\n".join(f"{pad}{json.dumps(str(k))}: {_lines(v, depth + 1)}" for k, v in value.items())
     return "{\n" + inner + "\n" + "  " * depth + "}"
 
 
