@@ -1,6 +1,8 @@
 package ir
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -26,35 +28,48 @@ const maxInline = 1800 << 20
 
 // Marshal returns the graph as an ONNX file with all weights inside.
 func (g *Graph) Marshal() ([]byte, error) {
-	pb, err := g.proto(nil)
+	r, err := g.encode(nil)
 	if err != nil {
 		return nil, err
 	}
-	return proto.MarshalOptions{Deterministic: true}.Marshal(pb)
+	var out bytes.Buffer
+	out.Grow(r.size)
+	if err := r.writeTo(&out); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// SaveOptions say where the weights of a saved graph lie.
+type SaveOptions struct {
+	// External stores them beside the model, whatever their size.
+	External bool
+	// Data names the file beside the model; "" is the model's name + ".data".
+	Data string
 }
 
 // Save writes the graph to path; weights of more than maxInline bytes together
 // go to path + ".data". Files are replaced whole or not at all.
-func (g *Graph) Save(path string) error {
+func (g *Graph) Save(path string) error { return g.SaveAs(path, SaveOptions{}) }
+
+// SaveAs is Save with a choice of where the weights lie. They are read one
+// tensor at a time, as they are written.
+func (g *Graph) SaveAs(path string, o SaveOptions) error {
 	var layout *dataLayout
-	if g.weightBytes() > maxInline {
+	if o.External || g.weightBytes() > maxInline {
 		var err error
-		if layout, err = g.layOut(filepath.Base(path) + ".data"); err != nil {
+		if layout, err = g.layOut(cmp.Or(o.Data, filepath.Base(path)+".data")); err != nil {
 			return err
 		}
 		if err := layout.write(filepath.Join(filepath.Dir(path), layout.location)); err != nil {
 			return err
 		}
 	}
-	pb, err := g.proto(layout)
-	if err != nil {
-		return err
-	}
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(pb)
+	r, err := g.encode(layout)
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", path, err)
 	}
-	return durable.WriteBytes(path, 0o644, data)
+	return durable.WriteFile(path, 0o644, r.writeTo)
 }
 
 func (g *Graph) weightBytes() int64 {
@@ -112,12 +127,45 @@ func (l *dataLayout) write(path string) error {
 	})
 }
 
-func (g *Graph) proto(layout *dataLayout) (*onnxpb.ModelProto, error) {
-	ir, ok := irVersionOf[g.Opset[""]]
-	if !ok {
-		return nil, fmt.Errorf("%w: can't write opset %d", ErrUnsupported, g.Opset[""])
+// encode returns the graph as an ONNX file whose weights are still to be read.
+func (g *Graph) encode(layout *dataLayout) (*rope, error) {
+	gp, err := g.graphProto()
+	if err != nil {
+		return nil, err
 	}
+	m, err := g.modelProto()
+	if err != nil {
+		return nil, err
+	}
+	deterministic := proto.MarshalOptions{Deterministic: true}
+	head, err := deterministic.Marshal(gp)
+	if err != nil {
+		return nil, err
+	}
+	graph := &rope{}
+	graph.add(head)
+	for _, name := range g.InitOrder {
+		tensor, err := g.Inits[name].encode(layout)
+		if err != nil {
+			return nil, err
+		}
+		graph.addMessage(graphInit, tensor)
+	}
+	if head, err = deterministic.Marshal(m); err != nil {
+		return nil, err
+	}
+	out := &rope{}
+	out.add(head)
+	out.addMessage(modelGraph, graph)
+	return out, nil
+}
+
+// graphProto is the graph without its initializers.
+func (g *Graph) graphProto() (*onnxpb.GraphProto, error) {
 	gp := &onnxpb.GraphProto{Name: proto.String(g.Name)}
+	if g.Doc != "" {
+		gp.DocString = proto.String(g.Doc)
+	}
 	for _, n := range g.Nodes {
 		np, err := n.proto()
 		if err != nil {
@@ -126,11 +174,6 @@ func (g *Graph) proto(layout *dataLayout) (*onnxpb.ModelProto, error) {
 		gp.Node = append(gp.Node, np)
 	}
 	for _, name := range g.InitOrder {
-		tp, err := g.initProto(g.Inits[name], layout)
-		if err != nil {
-			return nil, err
-		}
-		gp.Initializer = append(gp.Initializer, tp)
 		if v := g.Overridable[name]; v != nil {
 			gp.Input = append(gp.Input, v.proto())
 		}
@@ -144,7 +187,16 @@ func (g *Graph) proto(layout *dataLayout) (*onnxpb.ModelProto, error) {
 	for _, name := range slices.Sorted(maps.Keys(g.ValueInfos)) {
 		gp.ValueInfo = append(gp.ValueInfo, g.ValueInfos[name].proto())
 	}
-	m := &onnxpb.ModelProto{IrVersion: proto.Int64(ir), ProducerName: proto.String("ghostwriter"), Graph: gp, Functions: g.appliedFunctions()}
+	return gp, nil
+}
+
+// modelProto is the model without its graph.
+func (g *Graph) modelProto() (*onnxpb.ModelProto, error) {
+	ir, ok := irVersionOf[g.Opset[""]]
+	if !ok {
+		return nil, fmt.Errorf("%w: can't write opset %d", ErrUnsupported, g.Opset[""])
+	}
+	m := &onnxpb.ModelProto{IrVersion: proto.Int64(ir), ProducerName: proto.String("ghostwriter"), Functions: g.appliedFunctions()}
 	for _, d := range slices.Sorted(maps.Keys(g.Opset)) {
 		m.OpsetImport = append(m.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: proto.String(d), Version: proto.Int64(g.Opset[d])})
 	}
@@ -154,28 +206,43 @@ func (g *Graph) proto(layout *dataLayout) (*onnxpb.ModelProto, error) {
 	return m, nil
 }
 
-func (g *Graph) initProto(t *Tensor, layout *dataLayout) (*onnxpb.TensorProto, error) {
-	if layout == nil {
-		return t.proto()
+// encode writes an initializer: its data inside, to be read when written, or a
+// reference to their place in layout.
+func (t *Tensor) encode(layout *dataLayout) (*rope, error) {
+	out := &rope{}
+	if t.DType == String {
+		b, err := proto.Marshal(t.pb)
+		out.add(b)
+		return out, err
 	}
-	offset, placed := layout.offset[t.Name]
-	if !placed {
-		return t.proto()
-	}
-	n, err := t.DType.bytesFor(t.Len())
+	pb := &onnxpb.TensorProto{Name: proto.String(t.Name), DataType: proto.Int32(int32(t.DType)), Dims: t.Dims}
+	placed := layout != nil && layout.place(t, pb)
+	head, err := proto.Marshal(pb)
 	if err != nil {
 		return nil, err
+	}
+	out.add(head)
+	if placed {
+		return out, nil
+	}
+	return out, out.addTensor(tensorRaw, t)
+}
+
+// place makes pb refer to where t lies in the layout's file, if it does.
+func (l *dataLayout) place(t *Tensor, pb *onnxpb.TensorProto) bool {
+	offset, placed := l.offset[t.Name]
+	n, err := t.DType.bytesFor(t.Len())
+	if !placed || err != nil {
+		return false
 	}
 	entry := func(k, v string) *onnxpb.StringStringEntryProto {
 		return &onnxpb.StringStringEntryProto{Key: proto.String(k), Value: proto.String(v)}
 	}
-	return &onnxpb.TensorProto{
-		Name: proto.String(t.Name), DataType: proto.Int32(int32(t.DType)), Dims: t.Dims,
-		DataLocation: onnxpb.TensorProto_EXTERNAL.Enum(),
-		ExternalData: []*onnxpb.StringStringEntryProto{
-			entry("location", layout.location), entry("offset", strconv.FormatInt(offset, 10)), entry("length", strconv.FormatInt(n, 10)),
-		},
-	}, nil
+	pb.DataLocation = onnxpb.TensorProto_EXTERNAL.Enum()
+	pb.ExternalData = []*onnxpb.StringStringEntryProto{
+		entry("location", l.location), entry("offset", strconv.FormatInt(offset, 10)), entry("length", strconv.FormatInt(n, 10)),
+	}
+	return true
 }
 
 // Info declares an input of the tensor's type and shape.

@@ -10,7 +10,9 @@ import (
 // A Graph is a working copy of a model's main graph: nodes in topological
 // order, names unique, Constant nodes turned into initializers.
 type Graph struct {
-	Name    string
+	Name string
+	// Doc is written as the graph's doc_string.
+	Doc     string
 	Inputs  []*ValueInfo // without initializers
 	Outputs []*ValueInfo
 	Nodes   []*Node

@@ -19,6 +19,8 @@ type Node struct {
 	Inputs  []string
 	Outputs []string
 	Attrs   Attrs
+	// Doc is written as the node's doc_string.
+	Doc string
 	// Scope is the exporter's module path ("h.0/attn/c_attn") where the
 	// metadata carry one.
 	Scope string
@@ -106,7 +108,7 @@ func (n *Node) String() string {
 
 func nodeFromProto(pb *onnxpb.NodeProto, folder *folder) (*Node, error) {
 	n := &Node{
-		Name: pb.GetName(), Op: pb.GetOpType(), Domain: pb.GetDomain(),
+		Name: pb.GetName(), Op: pb.GetOpType(), Domain: pb.GetDomain(), Doc: pb.GetDocString(),
 		Inputs: slices.Clone(pb.GetInput()), Outputs: slices.Clone(pb.GetOutput()), Attrs: Attrs{},
 	}
 	if n.Domain == "ai.onnx" {
@@ -207,6 +209,9 @@ func (n *Node) proto() (*onnxpb.NodeProto, error) {
 	pb := &onnxpb.NodeProto{Name: proto.String(n.Name), OpType: proto.String(n.Op), Input: n.Inputs, Output: n.Outputs}
 	if n.Domain != "" {
 		pb.Domain = proto.String(n.Domain)
+	}
+	if n.Doc != "" {
+		pb.DocString = proto.String(n.Doc)
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
 		a, err := attrProto(name, n.Attrs[name])

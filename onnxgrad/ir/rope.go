@@ -2,6 +2,7 @@ package ir
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -15,11 +16,13 @@ type rope struct {
 	size   int
 }
 
-// A piece is raw bytes, or numbers to be written as elements of dtype.
+// A piece is raw bytes, numbers to be written as elements of dtype, or a tensor
+// whose data are read when they are written.
 type piece struct {
 	raw    []byte
 	dtype  DType
 	values []float32
+	tensor *Tensor
 }
 
 func (r *rope) add(raw []byte) {
@@ -31,6 +34,17 @@ func (r *rope) addNumbers(num protowire.Number, n numbers) {
 	size := floatFormats[n.dtype].Size * len(n.values)
 	r.add(protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.BytesType), uint64(size)))
 	r.pieces, r.size = append(r.pieces, piece{dtype: n.dtype, values: n.values}), r.size+size
+}
+
+// addTensor appends a length-delimited field that holds t's raw data.
+func (r *rope) addTensor(num protowire.Number, t *Tensor) error {
+	size, err := t.DType.bytesFor(t.Len())
+	if err != nil {
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	r.add(protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.BytesType), uint64(size)))
+	r.pieces, r.size = append(r.pieces, piece{tensor: t}), r.size+int(size)
+	return nil
 }
 
 // addMessage appends a field that holds a message.
@@ -45,12 +59,23 @@ func (r *rope) writeTo(w io.Writer) error {
 		if _, err := out.Write(p.raw); err != nil {
 			return err
 		}
-		if len(p.values) == 0 {
-			continue
-		}
-		if err := floatFormats[p.dtype].Write(out, p.values); err != nil {
+		if err := p.writeNumbers(out); err != nil {
 			return err
 		}
 	}
 	return out.Flush()
+}
+
+func (p piece) writeNumbers(w io.Writer) error {
+	if p.tensor != nil {
+		b, err := p.tensor.Bytes()
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		return err
+	}
+	if len(p.values) == 0 {
+		return nil
+	}
+	return floatFormats[p.dtype].Write(w, p.values)
 }

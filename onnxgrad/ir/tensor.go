@@ -21,6 +21,8 @@ type Tensor struct {
 	pb  *onnxpb.TensorProto // typed data, where raw is nil
 	ext *external           // data beside the model file
 	of  *Tensor             // a tensor of another floating type, converted when read
+	// lazy makes the raw data each time they are asked for; nothing keeps them.
+	lazy func() ([]byte, error)
 }
 
 // Len returns the number of elements, 1 for rank 0.
@@ -127,6 +129,8 @@ func (t *Tensor) Bytes() ([]byte, error) {
 		return encodeFloats(t.DType, values)
 	case t.ext != nil:
 		return t.ext.read()
+	case t.lazy != nil:
+		return t.lazyBytes()
 	case t.raw != nil || t.pb == nil:
 		return t.raw, nil
 	}
@@ -291,6 +295,23 @@ func (t *Tensor) Float32s() ([]float32, error) {
 // NewRaw makes a tensor over little-endian raw data, which it keeps.
 func NewRaw(name string, d DType, dims []int64, raw []byte) *Tensor {
 	return &Tensor{Name: name, DType: d, Dims: slices.Clone(dims), raw: raw}
+}
+
+// NewLazy makes a tensor whose raw data read returns, little endian, each time
+// they are needed: a model larger than memory is written one tensor at a time.
+func NewLazy(name string, d DType, dims []int64, read func() ([]byte, error)) *Tensor {
+	return &Tensor{Name: name, DType: d, Dims: slices.Clone(dims), lazy: read}
+}
+
+func (t *Tensor) lazyBytes() ([]byte, error) {
+	b, err := t.lazy()
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	if want, err := t.DType.bytesFor(t.Len()); err != nil || int64(len(b)) != want {
+		return nil, fmt.Errorf("tensor %q: dims %v of %v need %d bytes, its source gave %d", t.Name, t.Dims, t.DType, want, len(b))
+	}
+	return b, nil
 }
 
 // ParseTensor wraps a TensorProto that stands alone, such as a test case's.

@@ -1,0 +1,140 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
+)
+
+// carried are the files of a model directory that a conversion copies as they are.
+var carried = []string{
+	"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+	"chat_template.jinja", "chat_template.json", "LICENSE", "LICENSE.txt",
+}
+
+// write builds the model and writes its directory.
+func write(ctx context.Context, c *Config, w Weights, src, dst string, o Options) (*Report, error) {
+	g, config, report, err := Build(c, w, o)
+	if err != nil {
+		return nil, err
+	}
+	g.Doc = fmt.Sprintf("%s (%s), written by ghostwriter convert", report.Class, config.ModelType)
+	report.Out = dst
+	err = Directory(ctx, dst, func(tmp string) error {
+		if err := g.SaveAs(filepath.Join(tmp, "model.onnx"), ir.SaveOptions{External: o.External, Data: "model.onnx_data"}); err != nil {
+			return err
+		}
+		text, err := config.JSON()
+		if err != nil {
+			return err
+		}
+		if err := durable.WriteBytes(filepath.Join(tmp, "config.json"), 0o644, text); err != nil {
+			return err
+		}
+		if err := carry(ctx, src, tmp); err != nil {
+			return err
+		}
+		report.Bytes, err = folderBytes(tmp)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+// Directory writes a folder whole or not at all: fill gets a temporary one beside
+// dst, which is renamed to dst at the end. dst must not exist or be empty.
+func Directory(ctx context.Context, dst string, fill func(tmp string) error) (err error) {
+	dst = filepath.Clean(dst)
+	if err := vacant(dst); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+		return bad("%w", err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dst), "."+filepath.Base(dst)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := fill(tmp); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := vacant(dst); err != nil {
+		return err
+	}
+	if err := os.Remove(dst); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return durable.ReplaceDir(tmp, dst, nil)
+}
+
+// vacant refuses a destination that would be overwritten.
+func vacant(dst string) error {
+	entries, err := os.ReadDir(dst)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return bad("%s: %w", dst, err)
+	case len(entries) > 0:
+		return bad("%s exists and is not empty; choose another directory or remove it", dst)
+	}
+	return nil
+}
+
+// carry copies what belongs to a model beside its weights.
+func carry(ctx context.Context, src, dst string) error {
+	for _, name := range carried {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		in, err := os.Open(filepath.Join(src, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return bad("%w", err)
+		}
+		err = durable.WriteFile(filepath.Join(dst, name), 0o644, func(w io.Writer) error {
+			_, err := io.Copy(w, in)
+			return err
+		})
+		if err = errors.Join(err, in.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func folderBytes(dir string) (int64, error) {
+	entries, err := os.ReadDir(dir)
+	var sum int64
+	for _, e := range entries {
+		info, ierr := e.Info()
+		if ierr != nil {
+			return 0, ierr
+		}
+		sum += info.Size()
+	}
+	return sum, err
+}

@@ -1,0 +1,184 @@
+package convert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+)
+
+// A source gives an architecture's parameters their numbers and keeps account of
+// what was missing, misshapen or left over.
+type source struct {
+	weights Weights // nil: everything is drawn from the seed
+	arch    *Architecture
+	options Options
+	newHead bool // the caller asked for a head: what the checkpoint lacks of it is drawn
+
+	used     map[string]bool   // names of the checkpoint
+	names    map[string]string // parameter → its name in the checkpoint, where they differ
+	fresh    []string          // parameters drawn from the seed beside a checkpoint
+	problems []string
+}
+
+func newSource(w Weights, a *Architecture, o Options) *source {
+	return &source{weights: w, arch: a, options: o, newHead: o.Head != "" || o.Labels > 0, used: map[string]bool{}, names: map[string]string{}}
+}
+
+// tensor returns the initializer of p, its data still to be read. head parameters
+// may be missing when a new head was asked for: they are drawn.
+func (s *source) tensor(p Parameter, head bool) *ir.Tensor {
+	if _, ok := p.elements(); !ok {
+		s.problem("parameter %q: shape %v is out of range", p.Name, p.Shape)
+		return ir.NewRaw(p.Name, ir.Float32, []int64{0}, nil)
+	}
+	if s.weights == nil {
+		return s.drawn(p)
+	}
+	name, info, ok := s.find(p.Name)
+	fits := ok && slices.Equal(info.Shape, p.Shape)
+	switch {
+	case head && s.newHead && !fits:
+		s.fresh = append(s.fresh, p.Name)
+		if ok {
+			s.used[name] = true
+		}
+		return s.drawn(p)
+	case !ok:
+		s.problem("tensor %q %v is missing", p.Name, p.Shape)
+		return s.drawn(p)
+	}
+	s.used[name] = true
+	if name != p.Name {
+		s.names[p.Name] = name
+	}
+	as, err := storedType(info.DType, s.options.DType)
+	switch {
+	case !fits:
+		s.problem("tensor %q has the shape %v, config.json asks for %v", name, info.Shape, p.Shape)
+		return s.drawn(p)
+	case err != nil:
+		s.problem("tensor %q: %v", name, err)
+		return s.drawn(p)
+	}
+	return p.lazy(as, func() ([]byte, error) {
+		b, err := s.weights.Bytes(name)
+		if err != nil {
+			return nil, err
+		}
+		return converted(b, info.DType, as)
+	})
+}
+
+func (s *source) drawn(p Parameter) *ir.Tensor {
+	as := s.options.DType
+	if as == ir.Undefined {
+		as = ir.Float32
+	}
+	return p.lazy(as, func() ([]byte, error) { return p.draw(s.options.Seed, as) })
+}
+
+// lazy is an initializer over read, which gives the checkpoint's layout.
+func (p Parameter) lazy(as ir.DType, read func() ([]byte, error)) *ir.Tensor {
+	return ir.NewLazy(p.Name, as, p.graphShape(), func() ([]byte, error) {
+		b, err := read()
+		if err != nil || !p.Transposed {
+			return b, err
+		}
+		return transpose(b, p.Shape[0], p.Shape[1], int64(formats[as].Size)), nil
+	})
+}
+
+// find looks a parameter up under the names that checkpoints give it: its own,
+// and without the prefix of the base model, as a base model saves itself.
+func (s *source) find(name string) (string, TensorInfo, bool) {
+	for _, n := range s.candidates(name) {
+		if info, ok := s.weights.Info(n); ok {
+			return n, info, true
+		}
+	}
+	return "", TensorInfo{}, false
+}
+
+func (s *source) candidates(name string) []string {
+	out := []string{name}
+	if rest, ok := strings.CutPrefix(name, s.arch.Base+"."); ok && s.arch.Base != "" {
+		out = append(out, rest)
+	}
+	if s.arch.Renamed != nil {
+		for _, n := range slices.Clone(out) {
+			out = append(out, s.arch.Renamed(n)...)
+		}
+	}
+	return out
+}
+
+// tied notes that the checkpoint may hold name too, as a copy of the parameter
+// root. A copy with other numbers is a problem: transformers would read one of
+// the two.
+func (s *source) tied(name, root string) error {
+	if s.weights == nil {
+		return nil
+	}
+	copied, _, ok := s.find(name)
+	origin, _, known := s.find(root)
+	if !ok || !known {
+		return nil
+	}
+	s.used[copied] = true
+	a, err := s.weights.Bytes(copied)
+	if err != nil {
+		return err
+	}
+	b, err := s.weights.Bytes(origin)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(a, b) {
+		s.problem("tensors %q and %q differ, but config.json ties them; set \"tie_word_embeddings\": false to keep both", copied, origin)
+	}
+	return nil
+}
+
+func (s *source) problem(format string, args ...any) {
+	s.problems = append(s.problems, fmt.Sprintf(format, args...))
+}
+
+// unused lists tensors of the checkpoint that no parameter took, without the
+// buffers that the architecture is known to save.
+func (s *source) unused() []string {
+	if s.weights == nil {
+		return nil
+	}
+	var out []string
+	for _, n := range s.weights.Names() {
+		ignored := slices.ContainsFunc(s.arch.Buffers, func(suffix string) bool { return strings.HasSuffix(n, suffix) })
+		if !s.used[n] && !ignored {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// err reports the problems, all at once.
+func (s *source) err() error {
+	if len(s.problems) == 0 {
+		return nil
+	}
+	const shown = 8
+	list := s.problems
+	more := ""
+	if len(list) > shown {
+		more = fmt.Sprintf("; and %d more", len(list)-shown)
+		list = list[:shown]
+	}
+	hint := ""
+	if s.weights != nil {
+		hint = fmt.Sprintf("; the checkpoint holds %d tensors", len(s.weights.Names()))
+		if left := s.unused(); len(left) > 0 {
+			hint += fmt.Sprintf(", %d of them of no use here, such as %q", len(left), left[0])
+		}
+	}
+	return bad("the checkpoint is not a %s as config.json describes it: %s%s%s", s.arch.ModelType, strings.Join(list, "; "), more, hint)
+}

@@ -1,0 +1,135 @@
+package convert
+
+import (
+	"fmt"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/floatfmt"
+)
+
+// Weights are the tensors of a checkpoint. Nothing is read before it is asked
+// for. It is safe for concurrent use.
+type Weights interface {
+	// Names lists the tensors in the order of their names.
+	Names() []string
+	// Info returns type and shape of a tensor; ok is false where there is none.
+	Info(name string) (TensorInfo, bool)
+	// Bytes reads the elements, little endian, row-major. The caller may keep the
+	// slice and must not change it.
+	Bytes(name string) ([]byte, error)
+}
+
+// A TensorInfo is what a checkpoint's header says of a tensor.
+type TensorInfo struct {
+	DType ir.DType
+	Shape []int64
+}
+
+// An Init is how transformers initialises a parameter that no checkpoint gives.
+type Init struct {
+	Constant float32 // where Std is 0
+	Std      float64 // of a normal distribution around 0
+	// ZeroRow is a row of an embedding that is 0, the padding id's; −1 for none.
+	ZeroRow int64
+}
+
+var (
+	zeros = Init{ZeroRow: -1}
+	ones  = Init{Constant: 1, ZeroRow: -1}
+)
+
+func normal(std float64) Init { return Init{Std: std, ZeroRow: -1} }
+
+// A Parameter is a tensor that an architecture reads.
+type Parameter struct {
+	Name  string  // in the state_dict of the class with the head
+	Shape []int64 // there
+	// Transposed parameters, of rank 2, lie in the graph as their transpose:
+	// PyTorch keeps a linear layer as [out,in], a MatMul reads [in,out].
+	Transposed bool
+	Init       Init
+}
+
+// graphShape is the shape of the initializer.
+func (p Parameter) graphShape() []int64 {
+	if !p.Transposed {
+		return p.Shape
+	}
+	return []int64{p.Shape[1], p.Shape[0]}
+}
+
+// elements is the number of a parameter's elements; false where it is more than
+// any file holds.
+func (p Parameter) elements() (int64, bool) {
+	n := int64(1)
+	for _, d := range p.Shape {
+		if d < 1 || n > maxElements/d {
+			return 0, false
+		}
+		n *= d
+	}
+	return n, true
+}
+
+// maxElements of one parameter.
+const maxElements = 1 << 40
+
+// transpose returns rows×columns elements of unit bytes as columns×rows.
+func transpose(src []byte, rows, columns, unit int64) []byte {
+	dst := make([]byte, len(src))
+	const tile = 64 // keeps both sides in the cache
+	for i0 := int64(0); i0 < rows; i0 += tile {
+		for j0 := int64(0); j0 < columns; j0 += tile {
+			for i := i0; i < min(i0+tile, rows); i++ {
+				for j := j0; j < min(j0+tile, columns); j++ {
+					copy(dst[(j*rows+i)*unit:(j*rows+i+1)*unit], src[(i*columns+j)*unit:])
+				}
+			}
+		}
+	}
+	return dst
+}
+
+// converted returns elements of type from as type to. Rounding to half precision
+// is to nearest, ties to even; a finite number that becomes infinite is an error.
+func converted(src []byte, from, to ir.DType) ([]byte, error) {
+	if from == to {
+		return src, nil
+	}
+	format, ok := formats[from]
+	if !ok {
+		return nil, fmt.Errorf("its elements are %v, not floating numbers of 16, 32 or 64 bits", from)
+	}
+	values := make([]float32, len(src)/format.Size)
+	format.Decode(values, src)
+	return encoded(values, to)
+}
+
+// formats of the floating types that a checkpoint may hold.
+var formats = map[ir.DType]floatfmt.Format{
+	ir.Float32: floatfmt.F32, ir.Float16: floatfmt.F16, ir.BFloat16: floatfmt.BF16, ir.Float64: floatfmt.F64,
+}
+
+// encoded returns values as elements of a floating type.
+func encoded(values []float32, to ir.DType) ([]byte, error) {
+	format := formats[to]
+	if err := format.CheckFits(values); err != nil {
+		return nil, bad("%v; convert with --dtype float32 or bfloat16", err)
+	}
+	return format.Append(make([]byte, 0, format.Size*len(values)), values), nil
+}
+
+// storedType is the type in which a tensor of that type is written: its own, or
+// float32 for wider ones.
+func storedType(from, asked ir.DType) (ir.DType, error) {
+	if _, ok := formats[from]; !ok {
+		return 0, fmt.Errorf("its elements are %v; weights of 16, 32 or 64 bits are converted", from)
+	}
+	switch {
+	case asked != ir.Undefined:
+		return asked, nil
+	case from == ir.Float64:
+		return ir.Float32, nil
+	}
+	return from, nil
+}
