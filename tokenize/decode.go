@@ -1,118 +1,85 @@
 package tokenize
 
-import (
-	"strings"
-	"unicode/utf8"
-
-	"github.com/sugarme/tokenizer"
-)
+import "strings"
 
 // Decode gives the text of ids as the reference's decode: ids that the vocabulary does not have are left out, special
-// tokens too when skipSpecial is set, and bytes that are not UTF-8 (half a character) become U+FFFD. For a byte-level
-// tokenizer Decode(EncodePlain(s)) is s again.
+// tokens too when skipSpecial is set, and bytes that are not UTF-8 (half a character) become U+FFFD. Where
+// tokenizer_config.json sets clean_up_tokenization_spaces the text is cleaned as [CleanUpSpaces] does, which is what
+// transformers' decode gives; without such a file it is not. For a byte-level tokenizer without normalizer, whose texts
+// are not cleaned, Decode(EncodePlain(s)) is s again.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
-	tokens := make([]string, 0, len(ids))
+	s := t.Stream(skipSpecial)
 	for _, id := range ids {
-		token, ok := t.IDToToken(id)
-		if !ok || skipSpecial && t.IsSpecial(id) {
-			continue
-		}
-		tokens = append(tokens, token)
+		s.push(id)
 	}
-	if t.decoder == nil {
-		return strings.Join(tokens, " ")
-	}
-	return t.decoder.Decode(tokens)
+	return s.Flush()
 }
 
-// byteLevelDecoder maps the byte alphabet back to bytes. (sugarme's turns a character outside the alphabet, as added
-// tokens have them, into a zero byte.)
-type byteLevelDecoder struct{}
-
-var _ tokenizer.Decoder = byteLevelDecoder{}
-
-// Decode joins the tokens to one text.
-func (d byteLevelDecoder) Decode(tokens []string) string {
-	return strings.Join(d.DecodeChain(tokens), "")
+// A TextStream decodes ids one at a time, as a model generates them. It gives out text as soon as no later id can change
+// it, so never half a character: what Push and Flush return, in order, is what [Tokenizer.Decode] gives of all ids. It is
+// not safe for concurrent use. (The package's function [Stream] has the shorter name.)
+type TextStream struct {
+	t           *Tokenizer
+	skipSpecial bool
+	chain       sink
+	out         strings.Builder
 }
 
-// DecodeChain gives the text as its only element: a character may be spread over several tokens.
-func (byteLevelDecoder) DecodeChain(tokens []string) []string {
-	var b []byte
-	for _, token := range tokens {
-		start := len(b)
-		for _, r := range token {
-			c, ok := alphabetByte[r]
-			if !ok {
-				b = append(b[:start], token...) // not a token of the alphabet: as it stands
-				break
-			}
-			b = append(b, c)
-		}
-	}
-	return []string{lossyUTF8(b)}
+// Stream starts decoding; special tokens are left out with skipSpecial.
+func (t *Tokenizer) Stream(skipSpecial bool) *TextStream {
+	s := &TextStream{t: t, skipSpecial: skipSpecial}
+	s.chain = t.decoder.open(&s.out)
+	return s
 }
 
-// lossyUTF8 replaces every maximal part of an ill-formed sequence by one U+FFFD (Unicode 3.9, as Rust does; Go's own
-// conversions replace every byte).
-func lossyUTF8(b []byte) string {
-	if utf8.Valid(b) {
-		return string(b)
-	}
-	var out strings.Builder
-	for len(b) > 0 {
-		r, size := utf8.DecodeRune(b)
-		if r != utf8.RuneError || size > 1 {
-			out.Write(b[:size])
-		} else {
-			out.WriteRune(utf8.RuneError)
-			size = illFormed(b)
-		}
-		b = b[size:]
-	}
-	return out.String()
+// Push takes the next id and gives the text that became certain by it, often nothing.
+func (s *TextStream) Push(id int32) string {
+	s.push(id)
+	return s.take()
 }
 
-// illFormed is the length of the maximal subpart at the start of b: the longest start of some well-formed sequence, at
-// least one byte.
-func illFormed(b []byte) int {
-	low, high := byte(0x80), byte(0xBF) // bounds of the second byte
-	var rest int
-	switch c := b[0]; {
-	case 0xC2 <= c && c <= 0xDF:
-		rest = 1
-	case 0xE0 <= c && c <= 0xEF:
-		rest = 2
-		if c == 0xE0 {
-			low = 0xA0
-		} else if c == 0xED {
-			high = 0x9F
-		}
-	case 0xF0 <= c && c <= 0xF4:
-		rest = 3
-		if c == 0xF0 {
-			low = 0x90
-		} else if c == 0xF4 {
-			high = 0x8F
-		}
+// Flush ends the text and gives what was held back. The stream can then decode another text.
+func (s *TextStream) Flush() string {
+	s.chain.close()
+	rest := s.take()
+	s.chain = s.t.decoder.open(&s.out)
+	return rest
+}
+
+func (s *TextStream) push(id int32) {
+	token, ok := s.t.IDToToken(id)
+	if !ok || s.skipSpecial && s.t.IsSpecial(id) {
+		return
 	}
-	n := 1
-	for n <= rest && n < len(b) && low <= b[n] && b[n] <= high {
-		low, high = 0x80, 0xBF
-		n++
+	s.chain.text(token)
+	s.chain.end()
+}
+
+func (s *TextStream) take() string {
+	if s.out.Len() == 0 {
+		return ""
 	}
-	return n
+	text := s.out.String()
+	s.out.Reset()
+	return text
 }
 
 // cleanUps are the replacements of transformers' clean_up_tokenization, in order.
 var cleanUps = []string{" .", ".", " ?", "?", " !", "!", " ,", ",", " ' ", "'", " n't", "n't", " 'm", "'m", " 's", "'s",
 	" 've", "'ve", " 're", "'re"}
 
+// wordPieceCleanUps are those of the WordPiece and CTC decoders.
+var wordPieceCleanUps = []string{" .", ".", " ?", "?", " !", "!", " ,", ",", " ' ", "'", " n't", "n't", " 'm", "'m",
+	" do not", " don't", " 's", "'s", " 've", "'ve", " 're", "'re"}
+
 // CleanUpSpaces removes the blanks before punctuation and contractions that a decoder leaves behind, as transformers
-// does after decode where clean_up_tokenization_spaces is set. Decode itself does not.
-func CleanUpSpaces(text string) string {
-	for i := 0; i < len(cleanUps); i += 2 {
-		text = strings.ReplaceAll(text, cleanUps[i], cleanUps[i+1])
+// does after decode where clean_up_tokenization_spaces is set.
+func CleanUpSpaces(text string) string { return replaceAll(text, cleanUps) }
+
+// replaceAll applies replacements, given in pairs, one after another.
+func replaceAll(text string, pairs []string) string {
+	for i := 0; i < len(pairs); i += 2 {
+		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
 	}
 	return text
 }

@@ -11,8 +11,8 @@
 //
 // # What comes from sugarme/tokenizer
 //
-// The base is github.com/sugarme/tokenizer: its Model and Decoder interfaces, its BPE and WordPiece vocabularies, its
-// byte alphabet and its WordPiece decoder. Where version 0.3.0 gives wrong ids, a corrected part stands in:
+// The base is github.com/sugarme/tokenizer: its Model interface, its BPE and WordPiece vocabularies and its byte
+// alphabet. Where version 0.3.0 gives wrong ids or text, a corrected part stands in:
 //
 //   - BPE merges of equal rank are applied from left to right (there: in the order of their time stamps).
 //   - Added tokens, special ones among them, are cut out of the text before anything else sees it (there: dropped by

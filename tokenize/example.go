@@ -74,7 +74,7 @@ type Formatter interface {
 // records[i]. An error is a *RowError with the row's number and no file name.
 func FormatAll(ctx context.Context, f Formatter, records []Record, workers int) ([]Example, error) {
 	out := make([]Example, len(records))
-	err := parallel(ctx, len(records), workers, func(i int) error {
+	_, err := parallel(ctx, len(records), workers, func(i int) error {
 		e, err := f.Format(records[i])
 		if err != nil {
 			return formatError(records[i], err)

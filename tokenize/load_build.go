@@ -28,9 +28,10 @@ func (d description) build(s settings) (*Tokenizer, error) {
 		return nil, problem("pre_tokenizer: %v", err)
 	}
 	t.split, t.byteLevel = pre.split, pre.byteLevel
-	if t.decoder, err = parseDecoder(d.decoder); err != nil {
+	if t.decoder, err = parseDecoder(d.decoder, 0); err != nil {
 		return nil, problem("decoder: %v", err)
 	}
+	t.decoder = append(t.decoder, s.decoding(d.suffix)...)
 	var cls, sep string
 	if t.template, cls, sep, err = parsePostProcessor(d.postProcessor, t.TokenToID); err != nil {
 		return nil, problem("post_processor: %v", err)

@@ -25,6 +25,7 @@ type tokenizerJSON struct {
 type description struct {
 	model         model
 	unknown       string // the model's unknown token
+	suffix        string // what ends a word in the model's tokens
 	added         []addedToken
 	normalizer    json.RawMessage
 	preTokenizer  json.RawMessage

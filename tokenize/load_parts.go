@@ -3,9 +3,6 @@ package tokenize
 import (
 	"encoding/json"
 	"fmt"
-
-	"github.com/sugarme/tokenizer"
-	"github.com/sugarme/tokenizer/decoder"
 )
 
 // Limits of nested parts.
@@ -140,29 +137,4 @@ func sequencePreTokenizer(members []preTokenizer) (preTokenizer, error) {
 	}
 	out.split = splitInTurn(splits)
 	return out, nil
-}
-
-// parseDecoder builds the decoder of a tokenizer.json, nil for none.
-func parseDecoder(raw json.RawMessage) (tokenizer.Decoder, error) {
-	typ, err := componentType(raw)
-	if err != nil {
-		return nil, err
-	}
-	switch typ {
-	case "":
-		return nil, nil
-	case "ByteLevel":
-		return byteLevelDecoder{}, decodeStrict(raw, &byteLevelJSON{})
-	case "WordPiece":
-		o := struct {
-			component
-			Prefix  string `json:"prefix"`
-			Cleanup bool   `json:"cleanup"`
-		}{Prefix: "##", Cleanup: true}
-		if err := decodeStrict(raw, &o); err != nil {
-			return nil, err
-		}
-		return decoder.NewWordPieceDecoder(o.Prefix, o.Cleanup), nil
-	}
-	return nil, unsupported(typ, "ByteLevel", "WordPiece")
 }

@@ -17,6 +17,7 @@ type settings struct {
 	chineseChars *bool
 	prefixSpace  *bool
 	addBOS       *bool
+	cleanUp      bool                 // clean_up_tokenization_spaces
 	added        []addedToken         // added_tokens_decoder, by id
 	roles        map[string]roleToken // by key: bos_token, …
 	extra        []roleToken          // additional_special_tokens
@@ -59,6 +60,7 @@ type configJSON struct {
 	ChineseChars *bool                      `json:"tokenize_chinese_chars"`
 	PrefixSpace  *bool                      `json:"add_prefix_space"`
 	AddBOS       *bool                      `json:"add_bos_token"`
+	CleanUp      *bool                      `json:"clean_up_tokenization_spaces"`
 	SplitSpecial *bool                      `json:"split_special_tokens"`
 	AddedDecoder map[string]json.RawMessage `json:"added_tokens_decoder"`
 }
@@ -100,6 +102,7 @@ func (s *settings) parseConfig(data []byte) error {
 	s.class = strings.TrimSuffix(c.Class, "Fast")
 	s.doLowerCase, s.stripAccents, s.chineseChars = c.DoLowerCase, c.StripAccents, c.ChineseChars
 	s.prefixSpace, s.addBOS = c.PrefixSpace, c.AddBOS
+	s.cleanUp = c.CleanUp != nil && *c.CleanUp
 	if len(c.AddedDecoder) > maxAddedTokens {
 		return fmt.Errorf("added_tokens_decoder: more than %d tokens", maxAddedTokens)
 	}
@@ -189,4 +192,17 @@ func overridden(raw json.RawMessage, typ string, options map[string]*bool) (json
 		}
 	}
 	return json.Marshal(fields)
+}
+
+// decoding is what transformers does to a decoded text: CLIP's tokenizer turns the suffix into blanks and trims, and
+// clean_up_tokenization_spaces applies CleanUpSpaces.
+func (s *settings) decoding(suffix string) decoder {
+	var d decoder
+	if s.class == "CLIPTokenizer" && suffix != "" {
+		d = append(d, fuseStage, replaceStage(suffix, " "), trimStage)
+	}
+	if s.cleanUp {
+		d = append(d, cleanUpStages()...)
+	}
+	return d
 }

@@ -1,13 +1,8 @@
 package tokenize
 
 import (
-	"context"
 	"fmt"
-	"runtime"
-	"sync"
 	"unicode/utf8"
-
-	"github.com/sugarme/tokenizer"
 )
 
 // A Tokenizer turns text into token ids and back. It is immutable and safe for concurrent use.
@@ -19,7 +14,7 @@ type Tokenizer struct {
 	byteLevel  bool // words go to the model in the byte alphabet
 	model      model
 	template   template
-	decoder    tokenizer.Decoder
+	decoder    decoder
 
 	added    map[string]addedToken
 	addedIDs map[int]addedToken
@@ -177,77 +172,4 @@ func longestFirst(n1, n2, room int) (int, int) {
 		return n2, n1
 	}
 	return n1, n2
-}
-
-// EncodeBatch encodes texts in parallel, workers at a time (0: as many as there are processors); row i of the result
-// is Encode(texts[i]). It stops at the first error, which names the row (from 0), or when ctx is done.
-func (t *Tokenizer) EncodeBatch(ctx context.Context, texts []string, workers int) ([][]int32, error) {
-	out := make([][]int32, len(texts))
-	err := parallel(ctx, len(texts), workers, func(i int) error {
-		ids, err := t.Encode(texts[i])
-		if err != nil {
-			return fmt.Errorf("text %d: %w", i, err)
-		}
-		out[i] = ids
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-// rowsPerTask is how many rows a worker takes at a time: enough to make the hand-over cheap.
-const rowsPerTask = 256
-
-// parallel calls do(0) to do(n-1) from several workers. Of several errors the one with the smallest index is returned,
-// so that the message does not depend on timing.
-func parallel(ctx context.Context, n, workers int, do func(i int) error) error {
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	var (
-		mu      sync.Mutex
-		next    int
-		failed  = n
-		failure error
-		group   sync.WaitGroup
-	)
-	take := func() (start, end int) {
-		mu.Lock()
-		defer mu.Unlock()
-		start = next
-		if failed < n && start > failed {
-			start = n // rows before a failure are still done, rows after it are not
-		}
-		end = min(start+rowsPerTask, n)
-		next = end
-		return start, end
-	}
-	work := func() {
-		for ctx.Err() == nil {
-			start, end := take()
-			if start >= end {
-				return
-			}
-			for i := start; i < end; i++ {
-				if err := do(i); err != nil {
-					mu.Lock()
-					if i < failed {
-						failed, failure = i, err
-					}
-					mu.Unlock()
-					break
-				}
-			}
-		}
-	}
-	for range min(workers, (n+rowsPerTask-1)/rowsPerTask) {
-		group.Go(work)
-	}
-	group.Wait()
-	if failure != nil {
-		return failure
-	}
-	return ctx.Err()
 }

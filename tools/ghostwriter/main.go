@@ -73,7 +73,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.library, "ort-lib", "", "the onnxruntime library, or its folder (default: GHOSTWRITER_ORT_LIB, beside the command, the cache)")
 	flags.IntVar(&a.threads, "threads", 0, "threads of one operator (default: all cores)")
 	root.AddCommand(a.versionCommand(), a.inspectCommand(), a.runCommand(), a.gradnormsCommand(), a.compileCommand(),
-		a.trainCommand(), a.generateCommand(), a.classifyCommand(), a.embedCommand(), a.convertCommand(),
+		a.trainCommand(), a.generateCommand(), a.classifyCommand(), a.embedCommand(), a.convertCommand(), a.tokenizeCommand(),
 		a.privacyCommand(), a.budgetCommand(), a.searchCommand(), a.auditCommand())
 	for _, c := range root.Commands() {
 		checkArguments(c)
