@@ -54,7 +54,7 @@ type Architecture struct {
 }
 
 // architectures by model_type.
-var architectures = table(gpt2)
+var architectures = table(gpt2, opt, llama, mistral, qwen2, qwen3, gemma)
 
 func table(list ...*Architecture) map[string]*Architecture {
 	out := map[string]*Architecture{}

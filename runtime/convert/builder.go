@@ -204,6 +204,7 @@ func (b *Builder) finish() (*ir.Graph, error) {
 		return nil, err
 	}
 	g := b.graph
+	g.Prune() // positions or masks that an architecture does not read
 	if err := g.Sort(); err != nil {
 		return nil, fmt.Errorf("the graph of a %s: %w", b.Config.ModelType, err)
 	}

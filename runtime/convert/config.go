@@ -83,6 +83,13 @@ func (c *Config) Has(field string) bool {
 	return ok && string(bytes.TrimSpace(raw)) != "null"
 }
 
+// Null reports that a field is there and null, which for some fields is a value
+// of its own.
+func (c *Config) Null(field string) bool {
+	_, ok := c.fields[field]
+	return ok && !c.Has(field)
+}
+
 // present returns the first of the names that the file holds.
 func (c *Config) present(names []string) (string, bool) {
 	i := slices.IndexFunc(names, c.Has)
