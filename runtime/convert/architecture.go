@@ -54,7 +54,8 @@ type Architecture struct {
 }
 
 // architectures by model_type.
-var architectures = table(gpt2, opt, llama, mistral, qwen2, qwen3, gemma)
+var architectures = table(gpt2, opt, llama, mistral, qwen2, qwen3, gemma,
+	bert, roberta, xlmRoberta, camembert, distilbert, t5)
 
 func table(list ...*Architecture) map[string]*Architecture {
 	out := map[string]*Architecture{}
