@@ -116,8 +116,9 @@ func (m *Model) generator(o GenerateOptions) (*generator, error) {
 	if g.plan, err = o.plan(m.Dir(), config); err != nil {
 		return nil, err
 	}
-	if len(g.plan.stop) > 0 && g.tokenizer == nil {
-		if g.tokenizer, err = tokenize.Load(m.Dir()); err != nil {
+	if g.tokenizer == nil {
+		// Without one continuations are ids only, unless a text is asked for.
+		if g.tokenizer, err = m.Tokenizer(); err != nil && len(g.plan.stop) > 0 {
 			return nil, usage("stop strings need a tokenizer: %v", err)
 		}
 	}
