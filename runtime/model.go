@@ -31,6 +31,7 @@ type Options struct {
 type Model struct {
 	file    *ir.Model
 	options Options
+	runner  Runner // nil: the session itself
 
 	mu       sync.Mutex
 	env      *ort.Env
@@ -166,6 +167,9 @@ func (m *Model) Run(ctx context.Context, inputs map[string]*ort.Tensor, outputs 
 		if !slices.ContainsFunc(s.Outputs(), func(i ort.Info) bool { return i.Name == o }) {
 			return nil, usage("the model has no output %q; it has %s", o, infoNames(s.Outputs()))
 		}
+	}
+	if m.runner != nil {
+		return m.runner(ctx, feeds, outputs)
 	}
 	return s.Run(ctx, feeds, ort.Outputs(outputs...)...)
 }

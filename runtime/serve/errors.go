@@ -85,6 +85,10 @@ func AsError(err error) *Error {
 		return Errorf(StatusClientGone, CodeCancelled, "the client went away")
 	case errors.Is(err, context.DeadlineExceeded):
 		return Errorf(http.StatusServiceUnavailable, CodeTooSlow, "the request took too long")
+	case errors.Is(err, runtime.ErrBusy):
+		return Overloaded("too many requests wait for the model; try again in a second")
+	case errors.Is(err, runtime.ErrEngineClosed):
+		return Errorf(http.StatusServiceUnavailable, CodeModelNotReady, "the model is being taken out")
 	case errors.Is(err, runtime.ErrUsage):
 		return BadRequest("", "%v", err)
 	}

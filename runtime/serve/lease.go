@@ -37,6 +37,10 @@ type instance struct {
 	inputs        []ort.Info
 	outputs       []ort.Info
 	statement     Statement
+	plan          *plan
+	queue         *runQueue
+	engineOptions runtime.EngineOptions
+	engines       engineOnce
 
 	// Guarded by the repository's lock.
 	refs    int
@@ -64,12 +68,17 @@ func (i *instance) Outputs() []ort.Info { return i.outputs }
 // Statement is the model's privacy statement.
 func (i *instance) Statement() Statement { return i.statement }
 
+// Rows reports that the model's inputs count rows along their first axis, and that
+// it keeps them apart.
+func (i *instance) Rows() bool { return len(i.plan.rows) > 0 }
+
+// Batching says in words which requests are computed together.
+func (i *instance) Batching() string { return i.plan.describe() }
+
 // Run runs the forward pass, see runtime.Model.Run.
 func (i *instance) Run(ctx context.Context, inputs map[string]*ort.Tensor, outputs ...string) (map[string]*ort.Tensor, error) {
 	return i.model.Run(ctx, inputs, outputs...)
 }
 
 // waiting is the number of requests in the model's queue.
-func (i *instance) waiting() int { return 0 }
-
-func (i *instance) close() error { return i.model.Close() }
+func (i *instance) waiting() int { return i.queue.Waiting() }

@@ -2,7 +2,7 @@ package serve
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -172,7 +172,7 @@ func (r *Repository) load(ctx context.Context, p place) error {
 	old := e.live
 	e.live, e.state, e.reason = next, StateReady, ""
 	r.metrics.loads.WithLabelValues(p.name, "loaded").Inc()
-	r.log.Info("model loaded", "model", p.name, "version", p.version, "took", time.Since(begun).Round(time.Millisecond), "privacy", next.statement.Summary())
+	r.log.Info("model loaded", "model", p.name, "version", p.version, "took", time.Since(begun).Round(time.Millisecond), "privacy", next.statement.Summary(), "batching", next.Batching())
 	if old != nil {
 		return r.retire(old)
 	}
@@ -192,18 +192,11 @@ func (r *Repository) open(ctx context.Context, p place) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{name: p.name, version: p.version, print: print, model: m, freed: make(chan struct{})}
+	i := &instance{name: p.name, version: p.version, print: print, model: m, freed: make(chan struct{}), engineOptions: r.options.Engine}
 	if err := i.prepare(ctx, r); err != nil {
-		return nil, fmt.Errorf("%w", joinClose(err, m))
+		return nil, errors.Join(err, i.close())
 	}
 	return i, nil
-}
-
-func joinClose(err error, m *runtime.Model) error {
-	if cerr := m.Close(); cerr != nil {
-		return fmt.Errorf("%w; and freeing it: %v", err, cerr)
-	}
-	return err
 }
 
 // prepare opens the session, reads the statement and runs the model once, so that
@@ -213,6 +206,7 @@ func (i *instance) prepare(ctx context.Context, r *Repository) (err error) {
 		return err
 	}
 	i.statement = ReadStatement(i.model.Dir())
+	i.startQueue(ctx, r)
 	if err := warm(ctx, i); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -17,6 +17,10 @@ import (
 type RepositoryOptions struct {
 	// Model are the options that every model is opened with.
 	Model runtime.Options
+	// Batching says how requests are computed together.
+	Batching Batching
+	// Engine bounds each model's generation engine.
+	Engine runtime.EngineOptions
 	// Log is where loading is reported; nil takes slog.Default().
 	Log *slog.Logger
 }

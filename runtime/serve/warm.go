@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
@@ -11,12 +12,11 @@ import (
 // a model.
 const warmLength = 8
 
-// warm runs the model once on made-up inputs: ones where a mask may be asked for,
-// zeros elsewhere.
+// warm runs the model once on made-up inputs.
 func warm(ctx context.Context, i *instance) error {
 	feeds := map[string]*ort.Tensor{}
 	for _, in := range i.inputs {
-		t, err := made(in)
+		t, err := made(in, 0)
 		if err != nil {
 			return err
 		}
@@ -27,8 +27,9 @@ func warm(ctx context.Context, i *instance) error {
 }
 
 // made makes an input: one row, warmLength along other dimensions that are not
-// fixed, and no earlier tokens in a cache.
-func made(in ort.Info) (*ort.Tensor, error) {
+// fixed, and no earlier tokens in a cache. Numbers are small, integers 0 and 1,
+// for they may be indices; they depend on seed. Masks are ones.
+func made(in ort.Info, seed int) (*ort.Tensor, error) {
 	shape := make([]int64, len(in.Dims))
 	for axis, d := range in.Dims {
 		switch {
@@ -43,13 +44,31 @@ func made(in ort.Info) (*ort.Tensor, error) {
 		}
 	}
 	t, err := ort.NewZeros(in.DType, shape)
-	if err == nil && strings.Contains(in.Name, "mask") && in.DType == ort.Int64 {
-		ones, _ := ort.Data[int64](t)
-		for i := range ones {
-			ones[i] = 1
+	if err != nil {
+		return nil, err
+	}
+	random := rand.New(rand.NewPCG(7, uint64(seed)))
+	mask := strings.Contains(in.Name, "mask")
+	switch in.DType {
+	case ort.Int64, ort.Int32:
+		values := make([]int64, t.Len())
+		for k := range values {
+			values[k] = random.Int64N(2)
+			if mask {
+				values[k] = 1
+			}
+		}
+		return integers(in.DType, shape, values), nil
+	case ort.Float32:
+		values, _ := ort.Data[float32](t)
+		for k := range values {
+			values[k] = random.Float32()
+			if mask {
+				values[k] = 1
+			}
 		}
 	}
-	return t, err
+	return t, nil
 }
 
 // tensorNames are the names of what can be fetched.
