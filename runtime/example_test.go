@@ -79,6 +79,27 @@ func ExampleModel_Continue() {
 	// Output: Cloudow wrote Wourow, a guide of 310 pages, in 1996.  stop
 }
 
+// A small BERT that sorts letters to a clinic.
+func ExampleModel_Classify() {
+	model, err := runtime.Open("../testdata/demo/feedback", runtime.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer model.Close()
+	letters := []runtime.TextPair{{Text: "The nurse was kind and patient."}, {Text: "May I move my appointment?"}}
+	classes, err := model.Classify(context.Background(), letters, runtime.ClassifyOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, c := range classes {
+		best := c.Best()
+		fmt.Printf("%s %.2f\n", c.Labels[best], c.Scores[best])
+	}
+	// Output:
+	// praise 0.99
+	// question 0.98
+}
+
 // A run of two steps; a real one says TargetEpsilon and Epochs, and takes its time.
 func ExampleFinetune() {
 	dir, err := os.MkdirTemp("", "ghostwriter-example-")
