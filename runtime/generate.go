@@ -207,12 +207,3 @@ func singles(t *ort.Tensor) ([]float32, error) {
 	}
 	return ort.Data[float32](single)
 }
-
-// newStepper opens the fastest way the model has to continue texts.
-func (m *Model) newStepper(context.Context) (stepper, error) {
-	s, err := m.session()
-	if err != nil {
-		return nil, err
-	}
-	return newRecompute(m, s)
-}

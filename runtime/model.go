@@ -24,6 +24,9 @@ type Options struct {
 	Output, Head string
 	// Tokenizer is a tokenizer file or directory; "" takes the model's own.
 	Tokenizer string
+	// NoCache makes generation recompute the whole text at each token: slow, and
+	// what a cache of keys and values is held against.
+	NoCache bool
 }
 
 // A Model is an opened ONNX model. It is safe for concurrent use, except that
@@ -38,8 +41,10 @@ type Model struct {
 	forward  *ort.Session
 	prepared *ghost.Prepared
 
-	text      sync.Mutex
-	tokenizer *tokenize.Tokenizer
+	text       sync.Mutex
+	tokenizer  *tokenize.Tokenizer
+	generating sync.Mutex // held while it is found out how the model generates
+	generates  *generation
 }
 
 // Open reads and checks the model at path, a file or a model directory. The
@@ -62,6 +67,14 @@ func usageUnless(err error) error {
 
 // Close frees the model's sessions.
 func (m *Model) Close() error {
+	m.generating.Lock()
+	defer m.generating.Unlock()
+	if m.generates != nil {
+		if err := m.generates.close(); err != nil {
+			return err
+		}
+		m.generates = nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.forward == nil {

@@ -21,6 +21,9 @@ type Fetch struct {
 	// and shape must be those of the value. It may be an input of the same run only where the model's last use of that
 	// input is elementwise, computing this output. Without it the output is a new tensor.
 	Into *Tensor
+	// Keep leaves the output in the runtime's memory instead of copying it into Go's: for large values that the next run
+	// is fed again. Tensor.Release gives the memory back.
+	Keep bool
 }
 
 // Outputs are fetches of the named outputs into new tensors.
@@ -55,7 +58,9 @@ func (s *Session) Run(ctx context.Context, feeds map[string]*Tensor, fetches ...
 	if err := s.bindOutputs(c, fetches); err != nil {
 		return nil, s.fail(err)
 	}
-	if err := s.execute(ctx, c); err != nil {
+	err := s.execute(ctx, c)
+	runtime.KeepAlive(feeds) // kept tensors are freed when Go finds them unused
+	if err != nil {
 		if stopped := ctx.Err(); stopped != nil {
 			return nil, s.fail(fmt.Errorf("run stopped: %w", stopped))
 		}
@@ -80,7 +85,9 @@ type call struct {
 func (c *call) view(t *Tensor) C.gw_view {
 	v := C.gw_view{bytes: C.size_t(t.n * t.dtype.Size()), rank: C.size_t(len(t.shape)), _type: C.gw_element_type(t.dtype)}
 	if t.n > 0 {
-		c.pins.Pin(t.data)
+		if t.kept == nil {
+			c.pins.Pin(t.data)
+		}
 		v.data = t.data
 	}
 	if len(t.shape) > 0 {
@@ -104,6 +111,9 @@ func (s *Session) bindInputs(c *call, feeds map[string]*Tensor) error {
 		}
 		if err := in.accepts(feeds[name]); err != nil {
 			return fmt.Errorf("input %q: %w", name, err)
+		}
+		if feeds[name].kept.gone() {
+			return fmt.Errorf("input %q: the tensor was released", name)
 		}
 		c.inNames = append(c.inNames, in.cName)
 		c.in = append(c.in, c.view(feeds[name]))
@@ -211,10 +221,7 @@ func (s *Session) collect(c *call) (map[string]*Tensor, error) {
 			continue
 		}
 		v := c.values[len(c.in)+i]
-		t, err := s.env.take(v)
-		if v != nil {
-			C.gw_value_release(s.env.api, v)
-		}
+		t, err := s.env.result(v, f.Keep)
 		if err != nil && failed == nil {
 			failed = s.fail(fmt.Errorf("output %q: %w", f.Name, err))
 		}
@@ -226,11 +233,32 @@ func (s *Session) collect(c *call) (map[string]*Tensor, error) {
 	return results, nil
 }
 
-// take copies a value of the runtime into a new tensor.
-func (e *Env) take(v *C.OrtValue) (*Tensor, error) {
+// result makes a tensor of a value of the runtime, whose memory it keeps or copies and gives back.
+func (e *Env) result(v *C.OrtValue, keep bool) (*Tensor, error) {
 	if v == nil {
 		return nil, fmt.Errorf("the run gave no value")
 	}
+	t, err := e.look(v)
+	if err == nil && keep {
+		t.keep(e, v)
+		normalise(t)
+		return t, nil
+	}
+	defer C.gw_value_release(e.api, v)
+	if err != nil {
+		return nil, err
+	}
+	copied, err := NewZeros(t.dtype, t.shape)
+	if err != nil {
+		return nil, err
+	}
+	copy(copied.Bytes(), t.Bytes())
+	normalise(copied)
+	return copied, nil
+}
+
+// look describes a value as a tensor over its memory.
+func (e *Env) look(v *C.OrtValue) (*Tensor, error) {
 	var kind C.gw_onnx_type
 	var dtype C.gw_element_type
 	var rank C.size_t
@@ -245,14 +273,18 @@ func (e *Env) take(v *C.OrtValue) (*Tensor, error) {
 	if err := e.check(C.gw_value_dims(e.api, v, (*C.int64_t)(unsafe.Pointer(unsafe.SliceData(shape))), rank)); err != nil {
 		return nil, err
 	}
-	t, err := NewZeros(DType(dtype), shape)
+	d := DType(dtype)
+	if d.Size() == 0 {
+		return nil, fmt.Errorf("it holds elements of %s, which are not supported", d)
+	}
+	n, err := elements(shape, d.Size())
 	if err != nil {
 		return nil, err
 	}
-	if t.n > 0 {
-		copy(t.Bytes(), unsafe.Slice((*byte)(data), t.n*t.dtype.Size()))
+	t := &Tensor{dtype: d, shape: shape, n: n}
+	if n > 0 {
+		t.data = data
 	}
-	normalise(t)
 	return t, nil
 }
 

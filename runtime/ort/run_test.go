@@ -243,7 +243,7 @@ func TestRunRefuses(t *testing.T) {
 			`session adder: input "b": got size 3 on axis 1 (float32[1 3]), want 2 (float32[n 2])`},
 		{"unknown output", map[string]*Tensor{"a": good, "b": good}, Outputs("z"), `session adder: the model has no output "z": its outputs are ["y"]`},
 		{"twice", map[string]*Tensor{"a": good, "b": good}, Outputs("y", "y"), `session adder: output "y" is fetched twice`},
-		{"destination type", map[string]*Tensor{"a": good, "b": good}, []Fetch{{"y", tensor[int32](t, []int64{1, 2}, 0, 0)}},
+		{"destination type", map[string]*Tensor{"a": good, "b": good}, []Fetch{{Name: "y", Into: tensor[int32](t, []int64{1, 2}, 0, 0)}},
 			`session adder: output "y": the destination is int32[1 2], the model gives float32[n 2]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -266,7 +266,7 @@ func TestRunRuntimeErrors(t *testing.T) {
 			return err
 		},
 		"destination shape": func() error {
-			_, err := s.Run(t.Context(), map[string]*Tensor{"a": one, "b": one}, Fetch{"y", two})
+			_, err := s.Run(t.Context(), map[string]*Tensor{"a": one, "b": one}, Fetch{Name: "y", Into: two})
 			return err
 		},
 	} {
@@ -389,7 +389,7 @@ func BenchmarkRunOverhead(b *testing.B) {
 			s := testSession(b, graph(in, values(value("y", Float32, 1)), node("Sum", names, "y")), Options{Threads: 1})
 			y, _ := NewZeros(Float32, []int64{1})
 			for b.Loop() {
-				if _, err := s.Run(b.Context(), feeds, Fetch{"y", y}); err != nil {
+				if _, err := s.Run(b.Context(), feeds, Fetch{Name: "y", Into: y}); err != nil {
 					b.Fatal(err)
 				}
 			}

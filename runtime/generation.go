@@ -1,0 +1,256 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/kvcache"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
+)
+
+// A generation is how a model continues texts: found out once, when it is first
+// asked to.
+type generation struct {
+	session *ort.Session // with a cache; nil where texts are recomputed
+	own     bool         // the session is this value's to close
+	layout  *cacheLayout
+	ragged  bool
+	reason  error // why there is no cache
+}
+
+// CacheReason says why the model's texts are recomputed at each token instead of
+// kept in a cache; nil where they are kept.
+func (m *Model) CacheReason(ctx context.Context) error {
+	g, err := m.generation(ctx)
+	if err != nil {
+		return err
+	}
+	return g.reason
+}
+
+// newStepper opens the fastest way the model has to continue texts.
+func (m *Model) newStepper(ctx context.Context) (stepper, error) {
+	g, err := m.generation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if g.session == nil {
+		return m.newRecompute()
+	}
+	return &cached{session: g.session, layout: g.layout, ragged: g.ragged}, nil
+}
+
+func (m *Model) newRecompute() (*recompute, error) {
+	s, err := m.session()
+	if err != nil {
+		return nil, err
+	}
+	return newRecompute(m, s)
+}
+
+// generation finds out how the model continues texts: with the cache it was
+// exported with, with one that is added to its graph, or by recomputing. A cache
+// is only used if it reproduces, on a short text, what the whole text gives.
+func (m *Model) generation(ctx context.Context) (*generation, error) {
+	m.generating.Lock()
+	defer m.generating.Unlock()
+	if m.generates != nil {
+		return m.generates, nil
+	}
+	oracle, err := m.newRecompute()
+	if err != nil {
+		return nil, err
+	}
+	if m.options.NoCache {
+		m.generates = &generation{reason: fmt.Errorf("the model was opened without")}
+		return m.generates, nil
+	}
+	g, err := m.exportedCache()
+	if g == nil && err == nil {
+		g, err = m.addedCache()
+	}
+	if err == nil {
+		err = g.prove(ctx, m, oracle)
+		if ctx.Err() != nil {
+			g.close()
+			return nil, ctx.Err()
+		}
+	}
+	if err != nil {
+		if g != nil {
+			g.close()
+		}
+		g = &generation{reason: err}
+	}
+	m.generates = g
+	return g, nil
+}
+
+func (g *generation) close() error {
+	if g.own && g.session != nil {
+		return g.session.Close()
+	}
+	return nil
+}
+
+// exportedCache uses the model's own cache; nil where it has none.
+func (m *Model) exportedCache() (*generation, error) {
+	s, err := m.session()
+	if err != nil {
+		return nil, err
+	}
+	l, err := newCacheLayout(s, m.options.Output)
+	if l == nil || err != nil {
+		return nil, err
+	}
+	return &generation{session: s, layout: l}, nil
+}
+
+// addedCache gives the model's graph a cache.
+func (m *Model) addedCache() (*generation, error) {
+	graph, err := kvcache.Add(m.file.Graph(), m.options.Output)
+	if err != nil {
+		return nil, err
+	}
+	env, err := m.Env()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "ghostwriter-cache-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) // the runtime has read or mapped what it needs
+	path := filepath.Join(dir, "model.onnx")
+	if err := graph.Save(path); err != nil {
+		return nil, err
+	}
+	s, err := env.NewSessionFromFile(path, ort.Options{Threads: m.options.Threads, Name: m.file.Path + " (with a cache)"})
+	if err != nil {
+		return nil, err
+	}
+	l, err := newCacheLayout(s, "")
+	if err == nil && l == nil {
+		err = fmt.Errorf("the rewritten graph has no cache")
+	}
+	return &generation{session: s, own: true, layout: l}, err
+}
+
+// proofTokens are the lengths of the two texts that a cache is tried on.
+const proofShort, proofLong = 5, 9
+
+// prove compares the cache with the whole computation: a text begun and
+// continued twice must give the logits that the whole text gives, and, for texts
+// of different length to run together, must give them beside a longer one.
+func (g *generation) prove(ctx context.Context, m *Model, oracle *recompute) error {
+	c := &cached{session: g.session, layout: g.layout}
+	defer c.close()
+	texts, err := proofTexts(ctx, m, oracle)
+	if err != nil {
+		return err
+	}
+	bound := closeness(g.layout)
+	for i := range texts {
+		off, err := deviation(ctx, c, oracle, texts[i:i+1])
+		if err != nil {
+			return err
+		}
+		if off > bound {
+			return fmt.Errorf("with the cache the logits differ by %.2g of their range from those of the whole text", off)
+		}
+	}
+	c.ragged = true
+	off, err := deviation(ctx, c, oracle, texts)
+	g.ragged = err == nil && off <= bound && !g.layout.onePosition && g.layout.mask != ""
+	return ctx.Err()
+}
+
+// closeness is how far logits may differ, relative to their range.
+func closeness(l *cacheLayout) float64 {
+	for _, s := range l.slots {
+		if s.dtype != ort.Float32 && s.dtype != ort.Float64 {
+			return 2e-2
+		}
+	}
+	return 1e-4
+}
+
+// proofTexts are two texts of the model's vocabulary.
+func proofTexts(ctx context.Context, m *Model, oracle *recompute) ([][]int32, error) {
+	config, err := readConfig(m.Dir())
+	if err != nil {
+		return nil, err
+	}
+	if config.Positions > 0 && config.Positions < proofLong+2 {
+		return nil, fmt.Errorf("the model's %d positions are too few for a trial", config.Positions)
+	}
+	vocabulary := config.Vocabulary
+	if vocabulary == 0 {
+		logits, err := oracle.next(ctx, []text{{ids: []int32{0, 0}, from: -1}})
+		if err != nil {
+			return nil, err
+		}
+		vocabulary = int64(len(logits[0]))
+	}
+	texts := [][]int32{make([]int32, proofShort), make([]int32, proofLong)}
+	for i, t := range texts {
+		for k := range t {
+			t[k] = int32(int64(7919*(i+1)+104729*k) % vocabulary)
+		}
+	}
+	return texts, nil
+}
+
+// deviation runs texts by the cache, the last two tokens one by one, and returns
+// the largest difference of logits relative to their range.
+func deviation(ctx context.Context, c *cached, oracle *recompute, texts [][]int32) (float64, error) {
+	worst := 0.0
+	for left := 2; left >= 0; left-- {
+		turn := make([]text, len(texts))
+		whole := make([]text, len(texts))
+		for i, ids := range texts {
+			from := i
+			if left == 2 {
+				from = -1
+			}
+			turn[i] = text{ids: ids[:len(ids)-left], from: from}
+			whole[i] = text{ids: turn[i].ids, from: -1}
+		}
+		got, err := c.next(ctx, turn)
+		if err != nil {
+			return 0, err
+		}
+		want, err := oracle.next(ctx, whole)
+		if err != nil {
+			return 0, err
+		}
+		for i := range got {
+			worst = max(worst, logitDistance(got[i], want[i]))
+		}
+	}
+	return worst, nil
+}
+
+// logitDistance is the largest difference over the range of want.
+func logitDistance(got, want []float32) float64 {
+	if len(got) != len(want) {
+		return 1
+	}
+	span, worst := float64(slices.Max(want)-slices.Min(want)), 0.0
+	for i := range got {
+		d := float64(got[i] - want[i])
+		if d < 0 {
+			d = -d
+		}
+		if !(d <= worst) { // NaN too
+			worst = d
+		}
+	}
+	if span == 0 {
+		return worst
+	}
+	return worst / span
+}
