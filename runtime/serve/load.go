@@ -19,13 +19,13 @@ import (
 func (r *Repository) Load(ctx context.Context, name string) error {
 	r.admin.Lock()
 	defer r.admin.Unlock()
-	found, err := scan(r.tree)
+	found, err := r.scan()
 	if err != nil {
 		return err
 	}
 	places, ok := found[name]
 	if !ok {
-		return Errorf(http.StatusNotFound, CodeModelNotFound, "there is no model %q in the folder of models", name)
+		return Errorf(http.StatusNotFound, CodeModelNotFound, "there is no model %q on disk", name)
 	}
 	failed := 0
 	var first error
@@ -69,7 +69,7 @@ func (r *Repository) Unload(name string) error {
 func (r *Repository) Rescan(ctx context.Context) error {
 	r.admin.Lock()
 	defer r.admin.Unlock()
-	found, err := scan(r.tree)
+	found, err := r.scan()
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ type RepositoryOptions struct {
 	Batching Batching
 	// Engine bounds each model's generation engine.
 	Engine runtime.EngineOptions
+	// Models are model directories by name, served beside those of the tree,
+	// which may then be "". Like a tree's they may have version folders.
+	Models map[string]string
 	// Log is where loading is reported; nil takes slog.Default().
 	Log *slog.Logger
 }
@@ -72,8 +75,10 @@ type Version struct {
 // OpenRepository loads every model of the tree. One that can't be loaded is
 // reported and not ready; the others serve. The error is about the tree itself.
 func OpenRepository(ctx context.Context, tree string, o RepositoryOptions) (*Repository, error) {
-	if err := CheckTree(tree); err != nil {
-		return nil, err
+	if tree != "" || len(o.Models) == 0 {
+		if err := CheckTree(tree); err != nil {
+			return nil, err
+		}
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

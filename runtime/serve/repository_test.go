@@ -206,3 +206,47 @@ func TestStatement(t *testing.T) {
 		})
 	}
 }
+
+func TestModelsBesideTheTree(t *testing.T) {
+	tree := newTree(t, map[string]string{"plain": "distilbert-ts17"})
+	dir := filepath.Join(tree, "plain")
+	for _, c := range []struct {
+		tree   string
+		models map[string]string
+		want   string // the ready ones
+		fails  string
+	}{
+		{"", map[string]string{"alone": dir}, "alone", ""},
+		{tree, map[string]string{"alone": dir}, "alone plain", ""},
+		{"", map[string]string{"bad name": dir, "alone": dir}, "alone", ""},
+		{"", map[string]string{"gone": filepath.Join(tree, "nothing"), "alone": dir}, "alone", ""},
+		{tree, map[string]string{"plain": dir}, "", "one place"},
+		{"", nil, "", "folder of models"},
+	} {
+		r, err := OpenRepository(t.Context(), c.tree, RepositoryOptions{Models: c.models})
+		if c.fails != "" {
+			if err == nil || !strings.Contains(err.Error(), c.fails) {
+				t.Errorf("%q %v: %v", c.tree, c.models, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ready []string
+		for _, v := range r.Index() {
+			if v.State == StateReady {
+				ready = append(ready, v.Name)
+			}
+		}
+		if got := strings.Join(ready, " "); got != c.want {
+			t.Errorf("%q %v: %q ready, want %q", c.tree, c.models, got, c.want)
+		}
+		if err := r.Load(t.Context(), "alone"); err != nil {
+			t.Errorf("reload: %v", err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -43,6 +43,24 @@ func CheckTree(tree string) error {
 	return nil
 }
 
+// scan lists every version of the tree's models and of those named beside it.
+func (r *Repository) scan() (map[string][]place, error) {
+	found := map[string][]place{}
+	if r.tree != "" {
+		var err error
+		if found, err = scan(r.tree); err != nil {
+			return nil, err
+		}
+	}
+	for name, dir := range r.options.Models {
+		if _, ok := found[name]; ok {
+			return nil, fmt.Errorf("model %s is in the folder of models and named beside it, as %s; give it one place", name, dir)
+		}
+		found[name] = scanModel(name, dir)
+	}
+	return found, nil
+}
+
 // scan lists every version in the tree by name, in order.
 func scan(tree string) (map[string][]place, error) {
 	entries, err := os.ReadDir(tree)
