@@ -41,6 +41,7 @@ type writing struct {
 	widen  map[string]string // float32 form of half parameters
 	record Record
 	total  int64 // elements of all parameters
+	notes  []string
 	err    error // the first failure of reading a tied copy
 }
 
@@ -65,6 +66,9 @@ func (b *Builder) Doc(text string) *Builder {
 	b.doc = text
 	return b
 }
+
+// Note tells the user something about the model.
+func (b *Builder) Note(text string) { b.notes = append(b.notes, text) }
 
 // Op adds a node with one output and returns it. An absent optional input is "".
 func (b *Builder) Op(op string, attrs ir.Attrs, inputs ...string) string {

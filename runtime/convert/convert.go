@@ -24,6 +24,8 @@ type Report struct {
 	// tensors of the checkpoint that the model does not read.
 	Fresh  []string `json:"fresh,omitempty"`
 	Unused []string `json:"unused,omitempty"`
+	// Notes say what a reader of the config would not expect.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // ToONNX converts the Hugging Face directory src to a model directory dst, which
@@ -84,7 +86,7 @@ func Build(c *Config, w Weights, o Options) (*ir.Graph, *Config, *Report, error)
 		return nil, nil, nil, err
 	}
 	src := newSource(w, a, o)
-	if c, err = c.forHead(a, head, o.Labels); err != nil {
+	if c, err = c.forModel(a, head, o); err != nil {
 		return nil, nil, nil, err
 	}
 	if err := o.check(a, head); err != nil {
@@ -105,7 +107,7 @@ func Build(c *Config, w Weights, o Options) (*ir.Graph, *Config, *Report, error)
 	}
 	return g, c, &Report{
 		ModelType: c.ModelType, Class: a.Classes[head], Head: head, Parameters: b.total,
-		Inputs: valueNames(g.Inputs), Outputs: valueNames(g.Outputs), Fresh: src.fresh, Unused: src.unused(),
+		Inputs: valueNames(g.Inputs), Outputs: valueNames(g.Outputs), Fresh: src.fresh, Unused: src.unused(), Notes: b.notes,
 	}, nil
 }
 
@@ -136,13 +138,20 @@ func (o Options) check(a *Architecture, head Head) error {
 	return bad("weights are not stored as %v; float32, float16 and bfloat16 are", o.DType)
 }
 
-// forHead is the config of the model with that head.
-func (c *Config) forHead(a *Architecture, head Head, labels int64) (*Config, error) {
+// forModel is the config of the model as it is written.
+func (c *Config) forModel(a *Architecture, head Head, o Options) (*Config, error) {
 	fields := map[string]any{"architectures": []string{a.Classes[head]}}
-	if head == HeadClassify && labels > 0 && labels != c.Labels() {
-		for k, v := range labelFields(labels) {
+	if head == HeadClassify && o.Labels > 0 && o.Labels != c.Labels() {
+		for k, v := range labelFields(o.Labels) {
 			fields[k] = v
 		}
+	}
+	if o.DType != ir.Undefined {
+		field := "dtype" // since transformers 4.56; torch_dtype is understood by all
+		if !c.Has(field) {
+			field = "torch_dtype"
+		}
+		fields[field] = o.DType.String()
 	}
 	if err := c.Err(); err != nil {
 		return nil, err

@@ -136,18 +136,26 @@ func (d *decoder) finish(h string, width int64, table string, tied bool, std flo
 	return nil
 }
 
-// languageHead is h·Wᵀ with W the token embedding or lm_head's own.
+// languageHead is h·Wᵀ with W the token embedding or lm_head's own. A bias is
+// added where the checkpoint holds one (transformers' classes here have none).
 func (b *Builder) languageHead(h string, width, vocabulary int64, table string, tied bool, std float64) string {
 	head := b.In("lm_head")
-	if !tied {
-		head.head = true
-		defer func() { head.head = false }()
-		return head.Linear(h, width, vocabulary, false, std)
+	head.head = true
+	defer func() { head.head = false }()
+	w := ""
+	if tied {
+		if err := b.tie("lm_head.weight", table); err != nil {
+			b.err = err
+		}
+		w = head.Transpose(b.float32(table), 1, 0)
+	} else {
+		w = head.Parameter(Parameter{Name: "weight", Shape: []int64{vocabulary, width}, Transposed: true, Init: normal(std)})
 	}
-	if err := b.tie("lm_head.weight", table); err != nil {
-		b.err = err
+	bias := b.source.has("lm_head.bias")
+	if bias {
+		b.Note("the checkpoint's lm_head.bias is added to the logits; transformers' class has none and would leave it out")
 	}
-	return head.MatMul(h, head.Transpose(b.float32(table), 1, 0))
+	return head.biased(head.MatMul(h, w), vocabulary, bias)
 }
 
 // tie notes that the class has a second name for a parameter.
@@ -165,6 +173,9 @@ func (d *decoder) classes(h string, width int64, std float64) string {
 	real := d.mask
 	if pad := b.Config.ID("pad_token_id"); b.Config.Has("pad_token_id") {
 		real = b.Cast(b.Op("Not", nil, b.Op("Equal", nil, d.ids, b.Int(pad))), ir.Int64)
+	}
+	if !b.Config.Has("pad_token_id") {
+		b.Note("config.json has no pad_token_id: a row's class is read at the last token of attention_mask")
 	}
 	steps := b.Op("Range", nil, b.Int(0), b.Extent(d.ids, 1), b.Int(1))
 	last := b.Doc("the row's last token that is no padding, 0 where there is none").

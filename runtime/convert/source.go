@@ -114,6 +114,16 @@ func (s *source) candidates(name string) []string {
 	return out
 }
 
+// has reports that the checkpoint holds a parameter that architectures have at
+// will.
+func (s *source) has(name string) bool {
+	if s.weights == nil {
+		return false
+	}
+	_, _, ok := s.find(name)
+	return ok
+}
+
 // tied notes that the checkpoint may hold name too, as a copy of the parameter
 // root. A copy with other numbers is a problem: transformers would read one of
 // the two.

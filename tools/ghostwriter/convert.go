@@ -121,6 +121,7 @@ func (a *app) convertNewCommand() *cobra.Command {
 
 // converted reports what was written.
 func (a *app) converted(r *convert.Report) error {
+	a.notes(r.Notes)
 	if len(r.Fresh) > 0 {
 		a.notes([]string{"not in the checkpoint, drawn from --seed: " + strings.Join(r.Fresh, ", ")})
 	}
