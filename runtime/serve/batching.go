@@ -52,6 +52,7 @@ func (i *instance) enqueue(ctx context.Context, m *Metrics, feeds map[string]*or
 		key = fmt.Sprintf("%p", j) // like nobody else's
 	}
 	out, err := i.queue.Do(ctx, key, batch.Size{Rows: int(j.rows), Length: int(j.length)}, j)
+	i.stats.answered(time.Since(j.arrived), err)
 	switch {
 	case errors.Is(err, batch.ErrFull):
 		m.refused.WithLabelValues("queue").Inc()
@@ -71,6 +72,7 @@ func (i *instance) runBatch(ctx context.Context, m *Metrics, jobs []*job) ([]map
 		m.waiting.WithLabelValues(i.name, i.version).Observe(begun.Sub(j.arrived).Seconds())
 	}
 	out, err := i.plan.runJoined(ctx, i.model, jobs)
+	i.stats.ran(jobs, begun)
 	m.run.WithLabelValues(i.name, i.version).Observe(time.Since(begun).Seconds())
 	m.rows.WithLabelValues(i.name, i.version).Observe(float64(rows))
 	m.requestN.WithLabelValues(i.name, i.version).Observe(float64(len(jobs)))

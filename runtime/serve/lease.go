@@ -41,6 +41,7 @@ type instance struct {
 	queue         *runQueue
 	engineOptions runtime.EngineOptions
 	engines       engineOnce
+	stats         statsBox
 
 	// Guarded by the repository's lock.
 	refs    int

@@ -87,6 +87,7 @@ func (r *Repository) Rescan(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.loaded = true
 	for name, versions := range r.models {
 		if _, ok := found[name]; ok {
 			continue

@@ -41,6 +41,7 @@ type Repository struct {
 
 	mu     sync.Mutex
 	models map[string]map[string]*entry // name → version
+	loaded bool                         // the tree has been looked through once
 	closed bool
 	leases sync.WaitGroup // of instances that are being freed
 }
@@ -72,9 +73,9 @@ type Version struct {
 	Waiting       int    // requests in its queue
 }
 
-// OpenRepository loads every model of the tree. One that can't be loaded is
-// reported and not ready; the others serve. The error is about the tree itself.
-func OpenRepository(ctx context.Context, tree string, o RepositoryOptions) (*Repository, error) {
+// NewRepository makes a repository of a tree that has not been looked into yet:
+// Rescan loads it. The error is about the tree itself.
+func NewRepository(tree string, o RepositoryOptions) (*Repository, error) {
 	if tree != "" || len(o.Models) == 0 {
 		if err := CheckTree(tree); err != nil {
 			return nil, err
@@ -85,8 +86,18 @@ func OpenRepository(ctx context.Context, tree string, o RepositoryOptions) (*Rep
 	}
 	r := &Repository{tree: tree, options: o, log: o.Log, metrics: newMetrics(), models: map[string]map[string]*entry{}}
 	r.metrics.registry.MustRegister(newStates(r))
-	if err := r.Rescan(ctx); err != nil {
+	return r, nil
+}
+
+// OpenRepository makes a repository and loads every model of the tree. One that
+// can't be loaded is reported and not ready; the others serve.
+func OpenRepository(ctx context.Context, tree string, o RepositoryOptions) (*Repository, error) {
+	r, err := NewRepository(tree, o)
+	if err != nil {
 		return nil, err
+	}
+	if err := r.Rescan(ctx); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
@@ -186,11 +197,14 @@ func (r *Repository) Index() []Version {
 	return list
 }
 
-// Ready reports that there is a model to serve, or that none failed: an empty tree
-// is ready for models to be loaded into it.
+// Ready reports that the tree has been loaded, and that there is a model to serve
+// or none failed: an empty tree is ready for models to be loaded into it.
 func (r *Repository) Ready() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed || !r.loaded {
+		return false
+	}
 	failed := false
 	for _, versions := range r.models {
 		for _, e := range versions {
@@ -200,7 +214,7 @@ func (r *Repository) Ready() bool {
 			failed = failed || e.reason != ""
 		}
 	}
-	return !failed && !r.closed
+	return !failed
 }
 
 // Close takes every model out and waits until they are freed.
