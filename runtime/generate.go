@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ghostwriter-dp/ghostwriter/runtime/decode"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
 	"github.com/ghostwriter-dp/ghostwriter/tokenize"
 )
@@ -166,14 +167,12 @@ func (g *generator) text(ids []int32) string {
 	if g.tokenizer == nil {
 		return ""
 	}
-	text := g.tokenizer.Decode(ids, true)
-	cut := len(text)
-	for _, stop := range g.plan.stop {
-		if at := strings.Index(text, stop); stop != "" && at >= 0 {
-			cut = min(cut, at)
-		}
+	scanner := decode.NewStopScanner(g.plan.stop)
+	text, stopped := scanner.Push(g.tokenizer.Decode(ids, true))
+	if !stopped {
+		text += scanner.Flush()
 	}
-	return text[:cut]
+	return text
 }
 
 // logitsOutput finds the output that holds scores for each position.

@@ -6,7 +6,7 @@ import (
 )
 
 // A StopScanner cuts a text, which arrives in pieces, exactly before the first of several stop strings, wherever the
-// pieces' borders lie. Of stop strings that begin at the same place it makes no difference which is meant.
+// pieces' borders lie. The first is the one that is complete first; of several that end together, the longest.
 type StopScanner struct {
 	stops []string
 	held  string
@@ -47,15 +47,19 @@ func (s *StopScanner) Flush() string {
 	return text
 }
 
-// first is where the earliest stop string begins in held, −1 where there is none.
+// first is where the stop string begins in held that is complete first, of several the longest; −1 where there is none.
 func (s *StopScanner) first() int {
-	first := -1
+	begin, end := -1, 0
 	for _, stop := range s.stops {
-		if at := strings.Index(s.held, stop); at >= 0 && (first < 0 || at < first) {
-			first = at
+		at := strings.Index(s.held, stop)
+		if at < 0 {
+			continue
+		}
+		if e := at + len(stop); begin < 0 || e < end || e == end && at < begin {
+			begin, end = at, e
 		}
 	}
-	return first
+	return begin
 }
 
 // pending is the length of the longest end of held that begins a stop string, extended to a rune's border.
