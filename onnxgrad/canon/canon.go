@@ -71,3 +71,15 @@ func (c *Graph) values() (*infer.Values, error) { return infer.Graph(c.Graph, ni
 
 // Encode writes a repaired graph of any opset as an ONNX file.
 func Encode(g *ir.Graph) ([]byte, error) { return g.Marshal() }
+
+// Inlined returns g, which it changes, with local functions and constant branches
+// replaced by their nodes: what a model computes, in the exporter's own operators.
+func Inlined(g *ir.Graph) (*Graph, error) {
+	c := &Graph{Graph: g}
+	for _, run := range []func(*Graph) error{repair, emptyCache, inline} {
+		if err := run(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, g.Sort()
+}

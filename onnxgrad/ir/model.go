@@ -113,6 +113,15 @@ func (m *Model) Opset() int64 { return m.graph.Opset[""] }
 // IRVersion returns the file's IR version.
 func (m *Model) IRVersion() int64 { return m.pb.GetIrVersion() }
 
+// Metadata returns the file's metadata_props.
+func (m *Model) Metadata() map[string]string {
+	out := map[string]string{}
+	for _, e := range m.pb.GetMetadataProps() {
+		out[e.GetKey()] = e.GetValue()
+	}
+	return out
+}
+
 // Producer returns the name and version of the exporter.
 func (m *Model) Producer() string {
 	if v := m.pb.GetProducerVersion(); v != "" {

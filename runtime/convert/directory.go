@@ -18,6 +18,9 @@ var carried = []string{
 	"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 	"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
 	"chat_template.jinja", "chat_template.json", "LICENSE", "LICENSE.txt",
+	"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json",
+	// What the model reveals of whom it was trained on goes where it goes.
+	"README.md", "release/privacy.json", "release/statement.txt", "release/metrics.jsonl",
 }
 
 // write builds the model and writes its directory.
@@ -114,6 +117,9 @@ func carry(ctx context.Context, src, dst string) error {
 		}
 		if err != nil {
 			return bad("%w", err)
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dst, name)), 0o755); err != nil {
+			return errors.Join(err, in.Close())
 		}
 		err = durable.WriteFile(filepath.Join(dst, name), 0o644, func(w io.Writer) error {
 			_, err := io.Copy(w, in)

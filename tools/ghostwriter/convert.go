@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/runtime"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/convert"
 )
 
@@ -17,11 +18,15 @@ type conversion struct {
 	options     convert.Options
 	to, out     string
 	head, dtype string
+
+	back     convert.BackOptions // of --to hf
+	maxShard runtime.Bytes
 }
 
 // targets are what convert writes, by the value of --to.
 var targets = map[string]func(a *app, cmd *cobra.Command, src string, f *conversion) error{
 	"onnx": (*app).convertToONNX,
+	"hf":   (*app).convertToHF,
 }
 
 func (a *app) convertCommand() *cobra.Command {
@@ -45,6 +50,7 @@ func (a *app) convertCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&f.to, "to", "onnx", "what to write: "+strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
 	f.add(c)
+	f.addBack(c)
 	c.AddCommand(a.convertNewCommand())
 	return c
 }
