@@ -51,7 +51,7 @@ func buildGPT2(b *Builder) error {
 		h = l.Add(h, f.In("c_proj").Conv1D(y, inner, width, residual))
 	}
 	h = m.In("ln_f").LayerNorm(h, width, eps)
-	return d.finish(h, width, "transformer.wte.weight", c.Bool(true, "tie_word_embeddings"), std)
+	return d.finish(h, width, "transformer.wte.weight", b.tiedHead(true), std)
 }
 
 // divides refuses heads that do not share the width evenly.

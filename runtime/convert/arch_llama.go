@@ -113,7 +113,6 @@ func (s llamaStyle) read(c *Config) llamaConfig {
 		act = "silu"
 	}
 	m.activation = c.Activation(act, "hidden_act")
-	m.tied = c.Bool(s.tied, "tie_word_embeddings")
 	m.embedding = Init{Std: m.std, ZeroRow: c.ID("pad_token_id")}
 	return m
 }
@@ -168,7 +167,7 @@ func (m llamaConfig) build(b *Builder) error {
 		h = l.Add(h, m.mlp(l.In("mlp"), x))
 	}
 	h = base.In("norm").RMSNorm(h, m.width, m.eps, m.normOffset)
-	return d.finish(h, m.width, "model.embed_tokens.weight", m.tied, m.std)
+	return d.finish(h, m.width, "model.embed_tokens.weight", b.tiedHead(m.tied), m.std)
 }
 
 func (m llamaConfig) attention(d *decoder, a *Builder, x string, turn rotation, window int64) string {

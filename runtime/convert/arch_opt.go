@@ -64,7 +64,7 @@ func buildOPT(b *Builder) error {
 	if o.embedded != o.width {
 		h = m.In("project_out").Linear(h, o.width, o.embedded, false, o.std)
 	}
-	return d.finish(h, o.embedded, "model.decoder.embed_tokens.weight", c.Bool(true, "tie_word_embeddings"), o.std)
+	return d.finish(h, o.embedded, "model.decoder.embed_tokens.weight", b.tiedHead(true), o.std)
 }
 
 // optPositions index OPT's table, whose first two rows no real token reads: 2 and

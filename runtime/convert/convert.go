@@ -85,6 +85,9 @@ func Build(c *Config, w Weights, o Options) (*ir.Graph, *Config, *Report, error)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if err := c.plain(); err != nil {
+		return nil, nil, nil, err
+	}
 	src := newSource(w, a, o)
 	if c, err = c.forModel(a, head, o); err != nil {
 		return nil, nil, nil, err
@@ -109,6 +112,18 @@ func Build(c *Config, w Weights, o Options) (*ir.Graph, *Config, *Report, error)
 		ModelType: c.ModelType, Class: a.Classes[head], Head: head, Parameters: b.total,
 		Inputs: valueNames(g.Inputs), Outputs: valueNames(g.Outputs), Fresh: src.fresh, Unused: src.unused(), Notes: b.notes,
 	}, nil
+}
+
+// plain refuses what no architecture reads.
+func (c *Config) plain() error {
+	if c.Has("quantization_config") {
+		c.Fail("quantization_config", "quantised checkpoints are not read; save the model in float16 or bfloat16 (transformers: model.dequantize())")
+	}
+	var heads map[string]any
+	if c.value(&heads, "an object", []string{"pruned_heads"}); len(heads) > 0 {
+		c.Fail("pruned_heads", "layers with fewer heads than the others are not converted")
+	}
+	return c.Err()
 }
 
 func valueNames(list []*ir.ValueInfo) []string {

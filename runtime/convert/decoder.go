@@ -158,6 +158,18 @@ func (b *Builder) languageHead(h string, width, vocabulary int64, table string, 
 	return head.biased(head.MatMul(h, w), vocabulary, bias)
 }
 
+// tiedHead reports whether the language head is the token embedding. Where the
+// config does not say, def is what transformers' class has, unless the checkpoint
+// lacks a head of its own.
+func (b *Builder) tiedHead(def bool) bool {
+	c := b.Config
+	if b.Options.Head == HeadLM && !def && !c.Has("tie_word_embeddings") && b.source.weights != nil && !b.source.has("lm_head.weight") {
+		b.Note("the checkpoint holds no lm_head.weight and config.json does not say whether it is tied: the token embedding is taken")
+		return true
+	}
+	return c.Bool(def, "tie_word_embeddings")
+}
+
 // tie notes that the class has a second name for a parameter.
 func (b *Builder) tie(alias, parameter string) error {
 	b.record.Tied[alias] = parameter

@@ -237,6 +237,9 @@ func halves(w []float32, heads, width int64) []float32 {
 // The greedy text of 200 steps is llama2.c's, letter by letter, computed from the
 // whole text at every step and with a cache.
 func TestStories260KTellsItsStory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes for long and finds nothing under the race detector")
+	}
 	test := shared(t, "stories260K", "llama2.c-test_all.py.txt")
 	literal := regexp.MustCompile(`expected_stdout = b'(.*)'\n`).FindSubmatch(test)
 	if literal == nil {
