@@ -25,8 +25,11 @@ type generatedText struct {
 type generateRequest struct {
 	prompt, prompts, ids string
 	tokenizer, output    string
-	newTokens            int
-	eos                  []int64
+	noCache              bool
+	forbid               []string
+	forbidIDs            string
+	search               searchFlags
+	options              runtime.GenerateOptions
 }
 
 func (a *app) generateCommand() *cobra.Command {
@@ -34,18 +37,19 @@ func (a *app) generateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "generate MODEL --prompt TEXT | --prompts FILE | --prompt-ids FILE",
 		Short: "Continue texts with a language model",
-		Long: "Generate continues texts greedily. Meaning and defaults are those of transformers' generate: without\n" +
-			"--max-new-tokens prompt and continuation have 20 tokens together.",
+		Long: "Generate continues texts. Meaning and defaults of each flag are those of transformers' generate (4.57): what is\n" +
+			"not given comes from the model's generation_config.json, then from transformers' defaults, so that without\n" +
+			"anything 20 tokens are added greedily. Prompts run together; each gets what it would get alone.",
 		Example: "  ghostwriter generate tuned/ --prompt 'name : The Vaults | eatType : pub' --max-new-tokens 40\n" +
-			"  ghostwriter generate tuned/ --prompt-ids ids.jsonl --json",
+			"  ghostwriter generate tuned/ --prompts prompts.txt --beams 5 --length-penalty 0.9 --no-repeat-ngram-size 3\n" +
+			"  ghostwriter generate tuned/ --prompt-ids ids.jsonl --sample --temperature 0.8 --top-p 0.9 --seed 1 --json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			fl := cmd.Flags()
-			if n := changed(fl.Changed, "prompt", "prompts", "prompt-ids"); n != 1 {
+			if n := changed(cmd.Flags().Changed, "prompt", "prompts", "prompt-ids"); n != 1 {
 				return fmt.Errorf("%w: give exactly one of --prompt, --prompts and --prompt-ids", errCommandLine)
 			}
-			if fl.Changed("max-new-tokens") && r.newTokens < 1 {
-				return fmt.Errorf("%w: --max-new-tokens %d must be positive", errCommandLine, r.newTokens)
+			if err := r.search.apply(cmd.Flags(), &r.options); err != nil {
+				return err
 			}
 			return a.generate(cmd, args[0], &r)
 		},
@@ -54,10 +58,12 @@ func (a *app) generateCommand() *cobra.Command {
 	fl.StringVar(&r.prompt, "prompt", "", "a text to continue")
 	fl.StringVar(&r.prompts, "prompts", "", "a file of texts, a line each")
 	fl.StringVar(&r.ids, "prompt-ids", "", "a file of token ids, a JSON array a line; needs no tokenizer")
-	fl.IntVar(&r.newTokens, "max-new-tokens", 0, "most tokens to add")
-	fl.Int64SliceVar(&r.eos, "eos", nil, "token ids that end a text (default: the model's own)")
 	fl.StringVar(&r.tokenizer, "tokenizer", "", "tokenizer file or directory (default: the model's own)")
 	fl.StringVar(&r.output, "output", "", "the output that holds the logits (default: logits, or the only one)")
+	fl.StringArrayVar(&r.forbid, "forbid", nil, "a text that must not occur (several times for several)")
+	fl.StringVar(&r.forbidIDs, "forbid-ids", "", "token ids that must not follow each other, JSON: [[7],[3,4]]")
+	fl.BoolVar(&r.noCache, "no-cache", false, "recompute the whole text at each token")
+	r.search.register(fl, &r.options)
 	return c
 }
 
@@ -72,19 +78,15 @@ func changed(is func(string) bool, names ...string) (n int) {
 }
 
 func (a *app) generate(cmd *cobra.Command, model string, r *generateRequest) error {
-	m, err := a.open(model, r.output, "")
+	m, err := runtime.Open(model, runtime.Options{Library: a.library, Threads: a.threads, Output: r.output, NoCache: r.noCache, Tokenizer: r.tokenizer})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	path := r.tokenizer
-	if path == "" {
-		path = m.Dir()
-	}
-	t, err := tokenize.Load(path)
+	t, err := m.Tokenizer()
 	if err != nil {
-		if r.ids == "" || r.tokenizer != "" {
-			return fmt.Errorf("%w: tokenizer: %v; name another with --tokenizer, or give --prompt-ids", errCommandLine, err)
+		if r.ids == "" || r.tokenizer != "" || len(r.forbid) > 0 {
+			return fmt.Errorf("%w: tokenizer: %v; or give --prompt-ids", errCommandLine, err)
 		}
 		t = nil // texts stay empty
 	}
@@ -92,20 +94,19 @@ func (a *app) generate(cmd *cobra.Command, model string, r *generateRequest) err
 	if err != nil {
 		return err
 	}
-	if cmd.Flags().Changed("eos") && r.eos == nil {
-		r.eos = []int64{}
+	if err := r.forbidden(t); err != nil {
+		return err
 	}
-	out, err := m.Generate(cmd.Context(), prompts, runtime.GenerateOptions{MaxNewTokens: r.newTokens, EOS: r.eos})
+	out, err := m.Continue(cmd.Context(), prompts, r.options)
 	if err != nil {
 		return err
 	}
 	report := generateReport{Outputs: []generatedText{}}
-	for _, ids := range out {
-		g := generatedText{IDs: list(ids)}
-		if t != nil {
-			g.Text = t.Decode(ids, true)
+	var of []int // the prompt of each output
+	for i, all := range out {
+		for _, c := range all {
+			report.Outputs, of = append(report.Outputs, generatedText{IDs: list(c.IDs), Text: c.Text}), append(of, i)
 		}
-		report.Outputs = append(report.Outputs, g)
 	}
 	return a.print(report, func() {
 		for i, o := range report.Outputs {
@@ -115,10 +116,29 @@ func (a *app) generate(cmd *cobra.Command, model string, r *generateRequest) err
 			case texts == nil:
 				a.printf("%s\n", o.Text)
 			default:
-				a.printf("%s%s\n", texts[i], o.Text)
+				a.printf("%s%s\n", texts[of[i]], o.Text)
 			}
 		}
 	})
+}
+
+// forbidden adds what --forbid and --forbid-ids say. A word is forbidden at the beginning of a text and behind a space.
+func (r *generateRequest) forbidden(t *tokenize.Tokenizer) error {
+	if r.forbidIDs != "" {
+		if err := json.Unmarshal([]byte(r.forbidIDs), &r.options.Forbidden); err != nil {
+			return fmt.Errorf("%w: --forbid-ids %q is not a JSON array of arrays of token ids", errCommandLine, r.forbidIDs)
+		}
+	}
+	for _, text := range r.forbid {
+		for _, form := range []string{text, " " + text} {
+			ids, err := t.EncodePlain(form)
+			if err != nil || len(ids) == 0 {
+				return fmt.Errorf("%w: --forbid %q has no tokens", errCommandLine, text)
+			}
+			r.options.Forbidden = append(r.options.Forbidden, ids)
+		}
+	}
+	return nil
 }
 
 // read returns the prompts' ids, and their texts where they are texts.
