@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -64,6 +63,3 @@ func (u *untilEnd) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
-
-// typeName names the type of a panic's value.
-func typeName(v any) string { return fmt.Sprintf("%T", v) }

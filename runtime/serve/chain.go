@@ -1,7 +1,8 @@
 package serve
 
 import (
-	"log/slog"
+	"context"
+	"fmt"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -33,25 +34,11 @@ func (s *Server) chain(m *mounted) http.Handler {
 			code, status = e.Code, e.Status
 			writeError(m.api, out, e)
 		}
-		took := time.Since(begun)
-		s.metrics.request(m, status, took)
-		logRequest(s.log, levelOf(m, status), m, info, r.Method, status, code, took)
+		s.Done(info, Record{API: m.api.Name, Method: r.Method, Route: m.Pattern, Status: status, Code: code, Took: time.Since(begun), Light: m.Light})
 		if cut {
 			panic(http.ErrAbortHandler) // a broken answer must not look whole
 		}
 	})
-}
-
-// levelOf is the level of a request's line: what probes ask every second is for
-// debugging.
-func levelOf(m *mounted, status int) slog.Level {
-	switch {
-	case status >= 500:
-		return slog.LevelWarn
-	case m.Light && status < 400:
-		return slog.LevelDebug
-	}
-	return slog.LevelInfo
 }
 
 // answer runs the checks and the handler.
@@ -83,7 +70,7 @@ func (s *Server) answer(m *mounted, w *answer, r *http.Request) error {
 			return AsError(&http.MaxBytesError{Limit: s.limits.Body})
 		}
 	}
-	return s.recovered(m, w, r)
+	return s.Guard(r.Context(), m.Pattern, func() error { return m.Handler(w, r) })
 }
 
 // Enter counts a request in, unless as many are in work as may be, or the server
@@ -105,9 +92,9 @@ func (s *Server) Enter() (leave func(), refusal *Error) {
 // errPanic marks the error that a panic became.
 var errPanic = Errorf(http.StatusInternalServerError, CodeInternal, "the server has a fault; the operator finds it in the log under this request's id")
 
-// recovered turns a panic of the handler into an error. The log gets the stack,
-// and the panic's type but not its words, which can hold what the client sent.
-func (s *Server) recovered(m *mounted, w *answer, r *http.Request) (err error) {
+// Guard turns a panic of f into an error. The log gets the stack, and the panic's
+// type but not its words, which can hold what the client sent.
+func (s *Server) Guard(ctx context.Context, route string, f func() error) (err error) {
 	defer func() {
 		p := recover()
 		if p == nil {
@@ -117,10 +104,10 @@ func (s *Server) recovered(m *mounted, w *answer, r *http.Request) (err error) {
 			panic(p)
 		}
 		s.metrics.panics.Inc()
-		s.log.Error("a handler panicked", "id", InfoOf(r.Context()).ID, "route", m.Pattern, "type", typeName(p), "stack", string(debug.Stack()))
+		s.log.Error("a handler panicked", "id", InfoOf(ctx).ID, "route", route, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		err = errPanic
 	}()
-	return m.Handler(w, r)
+	return f()
 }
 
 // writeError lets the API write an error.

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,11 +58,6 @@ func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
 // Tokens counts tokens of a model; kind is "input", "padding" or "output".
 func (m *Metrics) Tokens(l *Lease, kind string, n int) {
 	m.tokens.WithLabelValues(l.Name(), l.Version(), kind).Add(float64(n))
-}
-
-func (m *Metrics) request(route *mounted, status int, took time.Duration) {
-	m.requests.WithLabelValues(route.api.Name, route.Pattern, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(route.api.Name, route.Pattern).Observe(took.Seconds())
 }
 
 // handler writes the metrics.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -132,17 +133,36 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	return err
 }
 
-// logRequest writes a request's line.
-func logRequest(log *slog.Logger, level slog.Level, route *mounted, i *Info, method string, status int, code string, took time.Duration) {
+// A Record is what a request came to.
+type Record struct {
+	API, Method, Route string // the route's pattern
+	Status             int    // HTTP's, whatever the protocol
+	Code               string // of an Error, or ""
+	Took               time.Duration
+	Light              bool // not worth a line where it went well
+}
+
+// Done counts a request and writes its line. HTTP routes are counted by the server;
+// protocols beside it use this.
+func (s *Server) Done(i *Info, r Record) {
+	s.metrics.requests.WithLabelValues(r.API, r.Route, strconv.Itoa(r.Status)).Inc()
+	s.metrics.seconds.WithLabelValues(r.API, r.Route).Observe(r.Took.Seconds())
+	level := slog.LevelInfo
+	switch {
+	case r.Status >= 500:
+		level = slog.LevelWarn
+	case r.Light && r.Status < 400:
+		level = slog.LevelDebug // probes ask every second
+	}
 	attrs := []slog.Attr{
-		slog.String("id", i.ID), slog.String("api", route.api.Name), slog.String("method", method), slog.String("route", route.Pattern),
-		slog.Int("status", status), slog.Duration("took", took.Round(time.Microsecond)),
+		slog.String("id", i.ID), slog.String("api", r.API), slog.String("method", r.Method), slog.String("route", r.Route),
+		slog.Int("status", r.Status), slog.Duration("took", r.Took.Round(time.Microsecond)),
 	}
 	if i.Model != "" {
 		attrs = append(attrs, slog.String("model", i.Model), slog.String("version", i.Version))
 	}
-	if code != "" {
-		attrs = append(attrs, slog.String("error", code))
+	if r.Code != "" {
+		attrs = append(attrs, slog.String("error", r.Code))
 	}
-	log.LogAttrs(context.Background(), level, "request", attrs...)
+	s.log.LogAttrs(context.Background(), level, "request", attrs...)
 }

@@ -91,6 +91,9 @@ func (s *Server) Limits() Limits { return s.limits }
 // Metrics are what /metrics shows.
 func (s *Server) Metrics() *Metrics { return s.metrics }
 
+// TLS is how its endpoints encrypt; nil where they don't.
+func (s *Server) TLS() *tls.Config { return s.tls }
+
 // Log is where the server's lines go.
 func (s *Server) Log() *slog.Logger { return s.log }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/serve"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/serve/oip"
 )
 
 // A serveRequest is what the flags of serve say.
@@ -238,6 +239,13 @@ func (r *serveRequest) listenAll(s *serve.Server, log *slog.Logger) ([]serve.Lis
 		return nil, fmt.Errorf("--listen: %w", err)
 	}
 	endpoints := []serve.Listening{{Listener: l, Endpoint: s.HTTP()}}
+	if r.grpc != "" {
+		g, err := net.Listen("tcp", r.grpc)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("--grpc-listen: %w", err), l.Close())
+		}
+		endpoints = append(endpoints, serve.Listening{Listener: g, Endpoint: oip.NewGRPC(s)})
+	}
 	for _, e := range endpoints {
 		r.warnOpen(e.Listener.Addr(), log)
 	}

@@ -11,8 +11,8 @@ import (
 // platform is what the protocol calls an ONNX model.
 const platform = "onnx_onnxv1"
 
-// metadata describes a model.
-type metadata struct {
+// modelMetadata describes a model.
+type modelMetadata struct {
 	Name     string           `json:"name"`
 	Versions []string         `json:"versions"`
 	Platform string           `json:"platform"`
@@ -30,7 +30,7 @@ type tensorMetadata struct {
 }
 
 // describe reads a model's metadata; the error has status 404 or 503.
-func describe(ctx context.Context, s *serve.Server, model, version string) (*metadata, error) {
+func describe(ctx context.Context, s *serve.Server, model, version string) (*modelMetadata, error) {
 	l, err := acquire(ctx, s, model, version)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func describe(ctx context.Context, s *serve.Server, model, version string) (*met
 			return nil, err
 		}
 	}
-	return &metadata{Name: l.Name(), Versions: versions, Platform: platform, Inputs: tensors(l.Inputs()), Outputs: tensors(l.Outputs()), Privacy: l.Statement()}, nil
+	return &modelMetadata{Name: l.Name(), Versions: versions, Platform: platform, Inputs: tensors(l.Inputs()), Outputs: tensors(l.Outputs()), Privacy: l.Statement()}, nil
 }
 
 func tensors(infos []ort.Info) []tensorMetadata {
