@@ -14,6 +14,8 @@ type expectation struct {
 	role  role
 	// transposed linear weights are [out,in] in the checkpoint.
 	transposed bool
+	// offset is added to a scale before it is used: Gemma keeps w−1.
+	offset float32
 }
 
 // form is the shape that a use of the parameter has; see paramUse.shape.
@@ -58,7 +60,7 @@ func expectedOf(c *Config, head Head) (*expectedClass, error) {
 		if !isParameter(name) || e.byName[name] != nil {
 			continue
 		}
-		e.add(&expectation{name: name, shape: slices.Clone(u.tensor.Dims), role: u.role, transposed: slices.Contains(record.Transposed, name)})
+		e.add(&expectation{name: name, shape: slices.Clone(u.tensor.Dims), role: u.role, transposed: slices.Contains(record.Transposed, name), offset: u.offset})
 	}
 	for _, name := range g.InitOrder { // what is read in no such way has its name alone
 		if isParameter(name) && e.byName[name] == nil {
@@ -161,7 +163,7 @@ func (e *expectation) fits(u *paramUse) bool {
 // flipped reports that the use's tensor lies transposed to the checkpoint's.
 func (e *expectation) flipped(u *paramUse) bool {
 	if u.role != roleLinear {
-		return false
+		return u.flipped
 	}
 	return (e.transposed || e.role == roleTable) != u.flipped
 }
@@ -175,7 +177,7 @@ func (e *expectation) values(u *paramUse) ([]byte, error) {
 	}
 	unit := int64(formats[u.tensor.DType].Size)
 	rows, columns := int64(1), u.tensor.Len()
-	if u.role == roleLinear {
+	if u.role == roleLinear || u.role == roleTable && len(u.tensor.Dims) == 2 {
 		rows, columns = u.tensor.Dims[0], u.tensor.Dims[1]
 	}
 	if u.to > 0 { // packed ones are not flipped
@@ -185,7 +187,20 @@ func (e *expectation) values(u *paramUse) ([]byte, error) {
 	if e.flipped(u) {
 		b = transpose(b, rows, columns, unit)
 	}
-	return b, nil
+	return shifted(b, u.tensor.DType, u.offset-e.offset)
+}
+
+// shifted adds a constant to every element.
+func shifted(b []byte, d ir.DType, by float32) ([]byte, error) {
+	if by == 0 {
+		return b, nil
+	}
+	v := make([]float32, len(b)/formats[d].Size)
+	formats[d].Decode(v, b)
+	for i := range v {
+		v[i] += by
+	}
+	return encoded(v, d)
 }
 
 // cutColumns keeps bytes from to to of every row.

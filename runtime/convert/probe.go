@@ -136,12 +136,17 @@ func (p *probe) run(ctx context.Context, sessions ...*ort.Session) (map[string]f
 	out := map[string]floatTensor{}
 	for _, s := range sessions {
 		feeds := map[string]*ort.Tensor{}
+		alone := slices.ContainsFunc(s.Inputs(), func(in ort.Info) bool { return in.Name == "encoder_hidden_states" })
 		for _, in := range s.Inputs() {
+			name := in.Name
+			if alone && name == "input_ids" { // of a decoder in a file of its own
+				in.Name = "decoder_input_ids"
+			}
 			t, err := p.feed(in, given)
 			if err != nil {
 				return nil, err
 			}
-			feeds[in.Name] = t
+			feeds[name] = t
 		}
 		results, err := s.Run(ctx, feeds)
 		if err != nil {

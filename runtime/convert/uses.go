@@ -34,8 +34,11 @@ type paramUse struct {
 	names []string
 	// module is the path that the exporter gave the node, dotted; "" for none.
 	module string
-	// flipped linear weights are stored as [out,in].
+	// flipped linear weights are stored as [out,in], flipped tables as their
+	// transpose.
 	flipped bool
+	// offset is a constant that the graph adds to the parameter before it uses it.
+	offset float32
 	// from and to cut a packed weight's columns, a packed bias's elements; to is 0
 	// for the whole.
 	from, to int64
@@ -49,7 +52,7 @@ type paramUse struct {
 // shape is the parameter's, a linear weight's as [in,out].
 func (u *paramUse) shape() []int64 {
 	d := slices.Clone(u.tensor.Dims)
-	if u.role == roleLinear && u.flipped {
+	if u.flipped {
 		slices.Reverse(d)
 	}
 	if u.to > 0 {
@@ -123,10 +126,11 @@ var readers = map[string]func(f *useFinder, n *ir.Node){
 		}
 		f.norm(n, 5, 6)
 	},
-	"com.microsoft:BiasGelu":           func(f *useFinder, n *ir.Node) { f.bias(n, 1, 0) },
-	"com.microsoft:FastGelu":           func(f *useFinder, n *ir.Node) { f.bias(n, 1, 0) },
-	"com.microsoft:Attention":          (*useFinder).packed,
-	"com.microsoft:MultiHeadAttention": (*useFinder).packedBias,
+	"com.microsoft:BiasGelu":             func(f *useFinder, n *ir.Node) { f.bias(n, 1, 0) },
+	"com.microsoft:FastGelu":             func(f *useFinder, n *ir.Node) { f.bias(n, 1, 0) },
+	"com.microsoft:Attention":            (*useFinder).packed,
+	"com.microsoft:MultiHeadAttention":   (*useFinder).packedBias,
+	"com.microsoft:RelativePositionBias": (*useFinder).relativeTable,
 }
 
 // read resolves a value to the floating initializer behind it.
@@ -147,12 +151,31 @@ func (f *useFinder) read(value string, r role, n *ir.Node) (*paramUse, bool) {
 				return nil, false
 			}
 			u.flipped = !u.flipped
+		case p.Is("Add"):
+			c, ok := f.constant(p.Input(1))
+			if !ok {
+				return nil, false
+			}
+			u.offset += c
 		case !p.Is("Identity") && !p.Is("Cast"):
 			return nil, false
 		}
 		value = p.Input(0)
 	}
 	return nil, false
+}
+
+// constant is the value of an initializer of one element.
+func (f *useFinder) constant(value string) (float32, bool) {
+	t, ok := f.g.Inits[value]
+	if !ok || !t.DType.IsFloat() || t.Len() != 1 {
+		return 0, false
+	}
+	v, err := t.Float32s()
+	if err != nil {
+		return 0, false
+	}
+	return v[0], true
 }
 
 func (f *useFinder) keep(u *paramUse) *paramUse {
@@ -192,6 +215,9 @@ func isVector(t *ir.Tensor) bool {
 // add is a bias where the other operand is a product or a scaled value.
 func (f *useFinder) add(n *ir.Node) {
 	for i := range 2 {
+		if _, lone := f.constant(n.Input(1 - i)); lone {
+			continue // the value of another operator's parameter
+		}
 		if u, ok := f.read(n.Input(i), roleBias, n); ok && isVector(u.tensor) {
 			u.of = f.linearBehind(n.Input(1 - i))
 			f.keep(u)
@@ -281,6 +307,21 @@ func (f *useFinder) packed(n *ir.Node) {
 		}
 		at += s
 	}
+}
+
+// relativeTable reads T5's table of relative positions, which the operator takes
+// column by column.
+func (f *useFinder) relativeTable(n *ir.Node) {
+	u, ok := f.read(n.Input(0), roleTable, n)
+	if !ok || u.flipped || len(u.tensor.Dims) != 2 {
+		return
+	}
+	t := u.tensor
+	u.tensor, u.flipped = ir.NewLazy(t.Name, t.DType, []int64{t.Dims[1], t.Dims[0]}, t.Bytes), true
+	if p := f.producer[n.Input(1)]; p != nil {
+		u.module = modulePath(p) + ".relative_attention_bias"
+	}
+	f.keep(u)
 }
 
 // packedBias reads the biases of three products from one vector.

@@ -90,9 +90,18 @@ func (p *probe) runFiles(ctx context.Context, env *ort.Env, paths ...string) (ma
 	return p.run(ctx, sessions...)
 }
 
-// runModels runs files as they are, those apart that the runtime would refuse for
-// a known fault.
+// runModels runs files as they are, and in their canonical form where the runtime
+// does not take them: it lacks operators that its own optimizer writes for other
+// devices.
 func (p *probe) runModels(ctx context.Context, env *ort.Env, models []*ir.Model) (map[string]floatTensor, error) {
+	paths := make([]string, len(models))
+	for i, m := range models {
+		paths[i] = m.Path
+	}
+	out, err := p.runFiles(ctx, env, paths...)
+	if err == nil {
+		return out, nil
+	}
 	var sessions []*ort.Session
 	defer func() {
 		for _, s := range sessions {
@@ -100,20 +109,16 @@ func (p *probe) runModels(ctx context.Context, env *ort.Env, models []*ir.Model)
 		}
 	}()
 	for _, m := range models {
-		graph, repairs, err := canon.Repaired(m.Graph())
-		if err != nil {
+		c, cerr := canon.Canonical(m.Graph())
+		if cerr != nil {
 			return nil, err
 		}
-		var s *ort.Session
-		if len(repairs) == 0 {
-			s, err = env.NewSessionFromFile(m.Path, ort.Options{Name: m.Path})
-		} else {
-			var data []byte
-			if data, err = canon.Encode(graph); err == nil {
-				s, err = env.NewSession(data, ort.Options{Name: m.Path})
-			}
+		data, cerr := canon.Encode(c.Graph)
+		if cerr != nil {
+			return nil, err
 		}
-		if err != nil {
+		s, cerr := env.NewSession(data, ort.Options{Name: m.Path})
+		if cerr != nil {
 			return nil, err
 		}
 		sessions = append(sessions, s)
