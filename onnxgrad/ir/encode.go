@@ -1,8 +1,10 @@
 package ir
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -115,11 +117,8 @@ func (l *dataLayout) write(path string) error {
 			return os.ErrInvalid
 		}
 		for _, t := range l.tensors {
-			b, err := t.Bytes()
-			if err != nil {
-				return err
-			}
-			if _, err := f.WriteAt(b, l.offset[t.Name]); err != nil {
+			out := bufio.NewWriterSize(io.NewOffsetWriter(f, l.offset[t.Name]), 1<<20)
+			if err := errors.Join(t.writeTo(out), out.Flush()); err != nil {
 				return err
 			}
 		}

@@ -68,11 +68,7 @@ func (r *rope) writeTo(w io.Writer) error {
 
 func (p piece) writeNumbers(w io.Writer) error {
 	if p.tensor != nil {
-		b, err := p.tensor.Bytes()
-		if err == nil {
-			_, err = w.Write(b)
-		}
-		return err
+		return p.tensor.writeTo(w)
 	}
 	if len(p.values) == 0 {
 		return nil

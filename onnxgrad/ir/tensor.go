@@ -1,8 +1,10 @@
 package ir
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 
@@ -21,8 +23,8 @@ type Tensor struct {
 	pb  *onnxpb.TensorProto // typed data, where raw is nil
 	ext *external           // data beside the model file
 	of  *Tensor             // a tensor of another floating type, converted when read
-	// lazy makes the raw data each time they are asked for; nothing keeps them.
-	lazy func() ([]byte, error)
+	// fill writes the raw data each time they are asked for; nothing keeps them.
+	fill func(io.Writer) error
 }
 
 // Len returns the number of elements, 1 for rank 0.
@@ -129,8 +131,10 @@ func (t *Tensor) Bytes() ([]byte, error) {
 		return encodeFloats(t.DType, values)
 	case t.ext != nil:
 		return t.ext.read()
-	case t.lazy != nil:
-		return t.lazyBytes()
+	case t.fill != nil:
+		var out bytes.Buffer
+		err := t.writeTo(&out)
+		return out.Bytes(), err
 	case t.raw != nil || t.pb == nil:
 		return t.raw, nil
 	}
@@ -300,18 +304,59 @@ func NewRaw(name string, d DType, dims []int64, raw []byte) *Tensor {
 // NewLazy makes a tensor whose raw data read returns, little endian, each time
 // they are needed: a model larger than memory is written one tensor at a time.
 func NewLazy(name string, d DType, dims []int64, read func() ([]byte, error)) *Tensor {
-	return &Tensor{Name: name, DType: d, Dims: slices.Clone(dims), lazy: read}
+	return NewFilled(name, d, dims, func(w io.Writer) error {
+		b, err := read()
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		return err
+	})
 }
 
-func (t *Tensor) lazyBytes() ([]byte, error) {
-	b, err := t.lazy()
+// NewFilled is NewLazy for data that fill writes in pieces, so that not even one
+// tensor need be in memory.
+func NewFilled(name string, d DType, dims []int64, fill func(io.Writer) error) *Tensor {
+	return &Tensor{Name: name, DType: d, Dims: slices.Clone(dims), fill: fill}
+}
+
+// writeTo writes the raw data.
+func (t *Tensor) writeTo(w io.Writer) error {
+	switch {
+	case t.of != nil || t.fill == nil && t.ext == nil:
+		b, err := t.Bytes()
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		return err
+	case t.ext != nil:
+		return t.ext.stream(1<<20, func(b []byte) error {
+			_, err := w.Write(b)
+			return err
+		})
+	}
+	want, err := t.DType.bytesFor(t.Len())
 	if err != nil {
-		return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
-	if want, err := t.DType.bytesFor(t.Len()); err != nil || int64(len(b)) != want {
-		return nil, fmt.Errorf("tensor %q: dims %v of %v need %d bytes, its source gave %d", t.Name, t.Dims, t.DType, want, len(b))
+	counted := &countedWriter{w: w}
+	if err := t.fill(counted); err != nil {
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
-	return b, nil
+	if counted.n != want {
+		return fmt.Errorf("tensor %q: dims %v of %v need %d bytes, its source gave %d", t.Name, t.Dims, t.DType, want, counted.n)
+	}
+	return nil
+}
+
+type countedWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countedWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
 }
 
 // ParseTensor wraps a TensorProto that stands alone, such as a test case's.

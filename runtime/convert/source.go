@@ -1,7 +1,9 @@
 package convert
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -62,12 +64,13 @@ func (s *source) tensor(p Parameter, head bool) *ir.Tensor {
 		s.problem("tensor %q: %v", name, err)
 		return s.drawn(p)
 	}
-	return p.lazy(as, func() ([]byte, error) {
-		b, err := s.weights.Bytes(name)
+	n, _ := p.elements()
+	return p.filled(as, func(w io.Writer) error {
+		r, err := openTensor(s.weights, name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return converted(b, info.DType, as)
+		return copyConverted(w, r, n, info.DType, as)
 	})
 }
 
@@ -76,17 +79,22 @@ func (s *source) drawn(p Parameter) *ir.Tensor {
 	if as == ir.Undefined {
 		as = ir.Float32
 	}
-	return p.lazy(as, func() ([]byte, error) { return p.draw(s.options.Seed, as) })
+	return p.filled(as, func(w io.Writer) error { return p.draw(w, s.options.Seed, as) })
 }
 
-// lazy is an initializer over read, which gives the checkpoint's layout.
-func (p Parameter) lazy(as ir.DType, read func() ([]byte, error)) *ir.Tensor {
-	return ir.NewLazy(p.Name, as, p.graphShape(), func() ([]byte, error) {
-		b, err := read()
-		if err != nil || !p.Transposed {
-			return b, err
+// filled is an initializer over write, which gives the checkpoint's layout.
+func (p Parameter) filled(as ir.DType, write func(io.Writer) error) *ir.Tensor {
+	if !p.Transposed {
+		return ir.NewFilled(p.Name, as, p.graphShape(), write)
+	}
+	return ir.NewFilled(p.Name, as, p.graphShape(), func(w io.Writer) error {
+		var whole bytes.Buffer
+		n, _ := p.elements()
+		whole.Grow(int(n) * formats[as].Size)
+		if err := write(&whole); err != nil {
+			return err
 		}
-		return transpose(b, p.Shape[0], p.Shape[1], int64(formats[as].Size)), nil
+		return writeTransposed(w, whole.Bytes(), p.Shape[0], p.Shape[1], int64(formats[as].Size))
 	})
 }
 
@@ -137,18 +145,38 @@ func (s *source) tied(name, root string) error {
 		return nil
 	}
 	s.used[copied] = true
-	a, err := s.weights.Bytes(copied)
-	if err != nil {
-		return err
-	}
-	b, err := s.weights.Bytes(origin)
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(a, b) {
+	equal, err := s.equal(copied, origin)
+	if err == nil && !equal {
 		s.problem("tensors %q and %q differ, but config.json ties them; set \"tie_word_embeddings\": false to keep both", copied, origin)
 	}
-	return nil
+	return err
+}
+
+// equal compares two tensors of the checkpoint, a piece at a time.
+func (s *source) equal(a, b string) (bool, error) {
+	ra, err := openTensor(s.weights, a)
+	if err != nil {
+		return false, err
+	}
+	rb, err := openTensor(s.weights, b)
+	if err != nil || ra.Size() != rb.Size() {
+		return false, err
+	}
+	pa, pb := make([]byte, 1<<20), make([]byte, 1<<20)
+	for left := ra.Size(); left > 0; left -= int64(len(pa)) {
+		n := min(left, int64(len(pa)))
+		pa, pb = pa[:n], pb[:n]
+		if _, err := io.ReadFull(ra, pa); err != nil {
+			return false, err
+		}
+		if _, err := io.ReadFull(rb, pb); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(pa, pb) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (s *source) problem(format string, args ...any) {

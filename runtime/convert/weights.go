@@ -1,7 +1,9 @@
 package convert
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/floatfmt"
@@ -17,6 +19,17 @@ type Weights interface {
 	// Bytes reads the elements, little endian, row-major. The caller may keep the
 	// slice and must not change it.
 	Bytes(name string) ([]byte, error)
+}
+
+// openTensor reads a tensor in pieces, where the checkpoint can.
+func openTensor(w Weights, name string) (*io.SectionReader, error) {
+	if r, ok := w.(interface {
+		Reader(name string) (*io.SectionReader, error)
+	}); ok {
+		return r.Reader(name)
+	}
+	b, err := w.Bytes(name)
+	return io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))), err
 }
 
 // A TensorInfo is what a checkpoint's header says of a tensor.
@@ -74,35 +87,77 @@ func (p Parameter) elements() (int64, bool) {
 // maxElements of one parameter.
 const maxElements = 1 << 40
 
-// transpose returns rows×columns elements of unit bytes as columns×rows.
-func transpose(src []byte, rows, columns, unit int64) []byte {
-	dst := make([]byte, len(src))
+// writeTransposed writes rows×columns elements of unit bytes as columns×rows, a
+// block of columns at a time.
+func writeTransposed(w io.Writer, src []byte, rows, columns, unit int64) error {
 	const tile = 64 // keeps both sides in the cache
-	for i0 := int64(0); i0 < rows; i0 += tile {
-		for j0 := int64(0); j0 < columns; j0 += tile {
+	block := make([]byte, tile*rows*unit)
+	for j0 := int64(0); j0 < columns; j0 += tile {
+		n := min(tile, columns-j0)
+		for i0 := int64(0); i0 < rows; i0 += tile {
 			for i := i0; i < min(i0+tile, rows); i++ {
-				for j := j0; j < min(j0+tile, columns); j++ {
-					copy(dst[(j*rows+i)*unit:(j*rows+i+1)*unit], src[(i*columns+j)*unit:])
+				for j := range n {
+					copy(block[(j*rows+i)*unit:(j*rows+i+1)*unit], src[(i*columns+j0+j)*unit:])
 				}
 			}
 		}
+		if _, err := w.Write(block[:n*rows*unit]); err != nil {
+			return err
+		}
 	}
-	return dst
+	return nil
 }
 
-// converted returns elements of type from as type to. Rounding to half precision
-// is to nearest, ties to even; a finite number that becomes infinite is an error.
-func converted(src []byte, from, to ir.DType) ([]byte, error) {
+// copyConverted copies n elements of type from as type to. Rounding to half
+// precision is to nearest, ties to even; a finite number that becomes infinite is
+// an error.
+func copyConverted(w io.Writer, r io.Reader, n int64, from, to ir.DType) error {
 	if from == to {
-		return src, nil
+		_, err := io.Copy(w, r)
+		return err
 	}
+	in := formats[from]
+	values := make([]float32, min(n, floatfmt.Chunk))
+	for at := int64(0); at < n; at += int64(len(values)) {
+		values = values[:min(int64(len(values)), n-at)]
+		if err := in.Read(r, values); err != nil {
+			return err
+		}
+		if err := writeFloats(w, values, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// converted is copyConverted in memory.
+func converted(src []byte, from, to ir.DType) ([]byte, error) {
 	format, ok := formats[from]
-	if !ok {
+	switch {
+	case from == to:
+		return src, nil
+	case !ok:
 		return nil, fmt.Errorf("its elements are %v, not floating numbers of 16, 32 or 64 bits", from)
 	}
-	values := make([]float32, len(src)/format.Size)
-	format.Decode(values, src)
-	return encoded(values, to)
+	var out bytes.Buffer
+	err := copyConverted(&out, bytes.NewReader(src), int64(len(src)/format.Size), from, to)
+	return out.Bytes(), err
+}
+
+// encoded is writeFloats in memory.
+func encoded(values []float32, as ir.DType) ([]byte, error) {
+	var out bytes.Buffer
+	out.Grow(len(values) * formats[as].Size)
+	err := writeFloats(&out, values, as)
+	return out.Bytes(), err
+}
+
+// transpose is writeTransposed in memory.
+func transpose(src []byte, rows, columns, unit int64) []byte {
+	var out bytes.Buffer
+	out.Grow(len(src))
+	_ = writeTransposed(&out, src, rows, columns, unit) // a buffer takes everything
+	return out.Bytes()
 }
 
 // formats of the floating types that a checkpoint may hold.
@@ -110,13 +165,13 @@ var formats = map[ir.DType]floatfmt.Format{
 	ir.Float32: floatfmt.F32, ir.Float16: floatfmt.F16, ir.BFloat16: floatfmt.BF16, ir.Float64: floatfmt.F64,
 }
 
-// encoded returns values as elements of a floating type.
-func encoded(values []float32, to ir.DType) ([]byte, error) {
-	format := formats[to]
+// writeFloats writes values as elements of a floating type.
+func writeFloats(w io.Writer, values []float32, as ir.DType) error {
+	format := formats[as]
 	if err := format.CheckFits(values); err != nil {
-		return nil, bad("%v; convert with --dtype float32 or bfloat16", err)
+		return bad("%v; convert with --dtype float32 or bfloat16", err)
 	}
-	return format.Append(make([]byte, 0, format.Size*len(values)), values), nil
+	return format.Write(w, values)
 }
 
 // storedType is the type in which a tensor of that type is written: its own, or

@@ -136,6 +136,15 @@ func (a *app) converted(r *convert.Report) error {
 	}
 	return a.print(r, func() {
 		a.printf("%s: %s, %d parameters, %d bytes\n", r.Out, r.Class, r.Parameters, r.Bytes)
-		a.printf("inputs   %s\noutputs  %s\n", strings.Join(r.Inputs, " "), strings.Join(r.Outputs, " "))
+		a.printf("inputs   %s\noutputs  %s\n", few(r.Inputs), few(r.Outputs))
 	})
+}
+
+// few joins names, the rest of a long list counted: a cache has two for each layer.
+func few(names []string) string {
+	const shown = 5
+	if len(names) <= shown {
+		return strings.Join(names, " ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], " "), len(names)-shown)
 }
