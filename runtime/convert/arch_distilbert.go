@@ -27,9 +27,6 @@ func buildDistilBERT(b *Builder) error {
 		inner = 3072
 	}
 	divides(c, width, heads, "n_heads")
-	if b.source.weights == nil {
-		c.Only("sinusoidal_pos_embds", false, "new models learn their positions")
-	}
 	if err := c.Err(); err != nil {
 		return err
 	}
@@ -40,9 +37,11 @@ func buildDistilBERT(b *Builder) error {
 	if word.ZeroRow = c.ID("pad_token_id"); !c.Has("pad_token_id") {
 		word.ZeroRow = 0
 	}
+	place := normal(std)
+	place.Sinusoid = c.Bool(false, "sinusoidal_pos_embds")
 	x := m.In("embeddings")
 	h := x.Add(x.In("word_embeddings").Embedding(e.ids, vocabulary, width, word),
-		x.In("position_embeddings").Embedding(b.counted(e.ids), c.Size(512, "max_position_embeddings"), width, normal(std)))
+		x.In("position_embeddings").Embedding(b.counted(e.ids), c.Size(512, "max_position_embeddings"), width, place))
 	h = x.In("LayerNorm").LayerNorm(h, width, eps)
 	for i := range layers {
 		l := m.In("transformer", fmt.Sprintf("layer.%d", i))

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
+	"math"
 	"math/rand/v2"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
@@ -30,6 +31,9 @@ func (p Parameter) draw(w io.Writer, seed uint64, as ir.DType) error {
 			if p.Init.Std != 0 {
 				values[i] = float32(rng.NormFloat64() * p.Init.Std)
 			}
+			if p.Init.Sinusoid {
+				values[i] = sinusoid(at/width, at%width, width)
+			}
 			if p.Init.ZeroRow >= 0 && at >= zero && at < behind {
 				values[i] = 0
 			}
@@ -40,4 +44,14 @@ func (p Parameter) draw(w io.Writer, seed uint64, as ir.DType) error {
 		}
 	}
 	return nil
+}
+
+// sinusoid is element j of position t in a table of width d: sin(t/10000^(j/d)) at
+// even j, the cosine of the same angle at the odd j behind it.
+func sinusoid(t, j, d int64) float32 {
+	angle := float64(t) / math.Pow(10000, float64(j-j%2)/float64(d))
+	if j%2 == 0 {
+		return float32(math.Sin(angle))
+	}
+	return float32(math.Cos(angle))
 }

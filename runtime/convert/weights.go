@@ -44,6 +44,8 @@ type Init struct {
 	Std      float64 // of a normal distribution around 0
 	// ZeroRow is a row of an embedding that is 0, the padding id's; −1 for none.
 	ZeroRow int64
+	// Sinusoid is the table of positions of Vaswani et al. 2017 instead.
+	Sinusoid bool
 }
 
 var (
