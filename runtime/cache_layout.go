@@ -20,7 +20,7 @@ type cacheLayout struct {
 	branch                         string // switches a merged decoder to the branch with a cache
 	dtypes                         map[string]ort.DType
 	onePosition                    bool // positions are [1, new] for all rows
-	encoder                        string
+	seq2seq                        bool // rows have a source that an encoder has read
 	encoderMask                    string
 }
 
@@ -31,8 +31,11 @@ type cacheSlot struct {
 	dtype       ort.DType
 	dims        []int64 // −1 where not fixed
 	batch, time int
-	cross       bool // keys or values of the encoder's tokens, which do not grow
+	cross       bool // of the source's tokens, which do not grow: keys and values, or the encoder's states
 }
+
+// encoderStates is the input by which a decoder reads its encoder's output.
+const encoderStates = "encoder_hidden_states"
 
 // pastToPresent are the exporters' names of a cache's input and output: the
 // first that the model has an output for counts.
@@ -41,17 +44,37 @@ var pastToPresent = [][2]string{
 	{"past_key_self", "present_key_self"}, {"past", "present"}, {"past", "new"}, {"past", "out_past"}, {"past", "updated"},
 }
 
+// presentOf finds the output that a cache input is continued by, "" for none.
+func presentOf(past string, outputs []ort.Info) string {
+	for _, names := range pastToPresent {
+		name := strings.Replace(past, names[0], names[1], 1)
+		if name != past && slices.ContainsFunc(outputs, func(o ort.Info) bool { return o.Name == name }) {
+			return name
+		}
+	}
+	return ""
+}
+
 // isCacheInput reports whether an input's name is that of a cache.
 func isCacheInput(name string) bool { return strings.HasPrefix(name, "past") }
 
 // newCacheLayout reads a session's inputs and outputs. It returns nil where the
 // model has no cache, and an error naming what is not understood.
 func newCacheLayout(s *ort.Session, chosen string) (*cacheLayout, error) {
+	l, err := readLayout(s, chosen)
+	if err != nil || !slices.ContainsFunc(l.slots, func(c cacheSlot) bool { return !c.cross }) {
+		return nil, err
+	}
+	return l, nil
+}
+
+// readLayout reads a session's inputs and outputs, with or without a cache.
+func readLayout(s *ort.Session, chosen string) (*cacheLayout, error) {
 	l := &cacheLayout{dtypes: map[string]ort.DType{}}
 	var batch string
 	for _, in := range s.Inputs() {
 		l.dtypes[in.Name] = in.DType
-		if in.Name == "input_ids" || in.Name == "decoder_input_ids" {
+		if in.Name == "input_ids" {
 			l.tokens = in.Name
 			if len(in.Symbols) == 2 {
 				batch = in.Symbols[0]
@@ -59,27 +82,38 @@ func newCacheLayout(s *ort.Session, chosen string) (*cacheLayout, error) {
 		}
 	}
 	for _, in := range s.Inputs() {
-		if isCacheInput(in.Name) && in.Kind == "tensor" {
-			slot, err := newCacheSlot(in, batch, s.Outputs())
-			if err != nil {
-				return nil, fmt.Errorf("input %q: %w", in.Name, err)
+		var slot cacheSlot
+		var err error
+		switch {
+		case in.Name == encoderStates:
+			l.seq2seq = true
+			slot, err = newStatesSlot(in)
+		case isCacheInput(in.Name) && in.Kind == "tensor":
+			slot, err = newCacheSlot(in, batch, s.Outputs())
+		default:
+			if err := l.other(in); err != nil {
+				return nil, err
 			}
-			l.slots = append(l.slots, slot)
 			continue
 		}
-		if err := l.other(in); err != nil {
-			return nil, err
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", in.Name, err)
 		}
-	}
-	if len(l.slots) == 0 {
-		return nil, nil
+		l.slots = append(l.slots, slot)
 	}
 	if l.tokens == "" {
-		return nil, fmt.Errorf("there is a cache and no input_ids")
+		return nil, fmt.Errorf("there is no input input_ids")
 	}
 	var err error
 	l.output, err = logitsOutput(s.Outputs(), chosen)
 	return l, err
+}
+
+func newStatesSlot(in ort.Info) (cacheSlot, error) {
+	if len(in.Dims) != 3 || in.Dims[0] > 0 || in.Dims[1] > 0 || in.Dims[2] < 0 {
+		return cacheSlot{}, fmt.Errorf("it is %v; an encoder's states are [batch, tokens, width] of a fixed width", in)
+	}
+	return cacheSlot{in: in.Name, dtype: in.DType, dims: in.Dims, time: 1, cross: true}, nil
 }
 
 // other sorts an input that is no cache.
@@ -97,8 +131,6 @@ func (l *cacheLayout) other(in ort.Info) error {
 		l.types = in.Name
 	case "use_cache_branch":
 		l.branch = in.Name
-	case "encoder_hidden_states":
-		l.encoder = in.Name
 	case "encoder_attention_mask":
 		l.encoderMask = in.Name
 	default:
@@ -109,13 +141,7 @@ func (l *cacheLayout) other(in ort.Info) error {
 
 func newCacheSlot(in ort.Info, batch string, outputs []ort.Info) (cacheSlot, error) {
 	slot := cacheSlot{in: in.Name, dtype: in.DType, dims: in.Dims, cross: strings.Contains(in.Name, ".encoder.") || strings.Contains(in.Name, "_cross_")}
-	for _, names := range pastToPresent {
-		name := strings.Replace(in.Name, names[0], names[1], 1)
-		if name != in.Name && slices.ContainsFunc(outputs, func(o ort.Info) bool { return o.Name == name }) {
-			slot.out = name
-			break
-		}
-	}
+	slot.out = presentOf(in.Name, outputs)
 	if slot.out == "" && !slot.cross {
 		return slot, fmt.Errorf("no output gives what comes after it")
 	}
@@ -146,9 +172,12 @@ func newCacheSlot(in ort.Info, batch string, outputs []ort.Info) (cacheSlot, err
 	return slot, nil
 }
 
-// shape is the cache's for rows and tokens.
-func (c cacheSlot) shape(rows, tokens int) []int64 {
+// shape is the cache's for rows and tokens, or tokens of the source.
+func (c cacheSlot) shape(rows, tokens, source int) []int64 {
 	s := slices.Clone(c.dims)
 	s[c.batch], s[c.time] = int64(rows), int64(tokens)
+	if c.cross {
+		s[c.time] = int64(source)
+	}
 	return s
 }

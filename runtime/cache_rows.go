@@ -17,6 +17,7 @@ type cacheGroup struct {
 	slots  []*ort.Tensor
 	rows   []cacheRow
 	length int // extent of the tokens axis
+	source int // of the source's, the same for all rows
 }
 
 // release gives memory of the runtime back.
@@ -56,7 +57,7 @@ func whole(refs []cacheRef) bool {
 // gather copies rows into a new group, their tokens at the end of the axis. The
 // slots are copied in parallel.
 func gather(layout []cacheSlot, refs []cacheRef) (*cacheGroup, error) {
-	g := &cacheGroup{slots: make([]*ort.Tensor, len(layout))}
+	g := &cacheGroup{slots: make([]*ort.Tensor, len(layout)), source: refs[0].group.source}
 	for _, r := range refs {
 		g.length = max(g.length, r.group.rows[r.row].n)
 	}
@@ -82,20 +83,26 @@ func gather(layout []cacheSlot, refs []cacheRef) (*cacheGroup, error) {
 
 // gatherSlot copies the rows of one slot.
 func gatherSlot(slot cacheSlot, index int, refs []cacheRef, to *cacheGroup) (*ort.Tensor, error) {
-	t, err := ort.NewZeros(slot.dtype, slot.shape(len(refs), to.length))
+	t, err := ort.NewZeros(slot.dtype, slot.shape(len(refs), to.length, to.source))
 	if err != nil {
 		return nil, err
 	}
 	before, between, after := slot.extents()
 	after *= slot.dtype.Size()
-	dst := t.Bytes()
+	dst, extent := t.Bytes(), to.length
+	if slot.cross {
+		extent = to.source
+	}
 	for at, ref := range refs {
 		src, from := ref.group.slots[index].Bytes(), ref.group.rows[ref.row]
-		rows := len(ref.group.rows)
+		rows, length, into := len(ref.group.rows), ref.group.length, to.rows[at].begin
+		if slot.cross {
+			from, length, into = cacheRow{0, to.source}, to.source, 0
+		}
 		for o := range before {
 			for m := range between {
-				s := (((o*rows+ref.row)*between+m)*ref.group.length + from.begin) * after
-				d := (((o*len(refs)+at)*between+m)*to.length + to.rows[at].begin) * after
+				s := (((o*rows+ref.row)*between+m)*length + from.begin) * after
+				d := (((o*len(refs)+at)*between+m)*extent + into) * after
 				copy(dst[d:d+from.n*after], src[s:s+from.n*after])
 			}
 		}

@@ -64,8 +64,6 @@ type request struct {
 	ctx    context.Context
 	finish func(search) []Continuation
 	stream *Stream
-	texts  int // most texts it has at once
-	tokens int // most tokens they hold
 }
 
 // NewEngine starts an engine on the model. It has a goroutine and memory until
@@ -109,17 +107,12 @@ func (e *Engine) Submit(ctx context.Context, prompt []int32, o GenerateOptions) 
 	if err != nil {
 		return nil, err
 	}
-	c, err := g.plan.forPrompt(len(prompt), 0, g.config.Positions)
-	if err != nil {
-		return nil, err
-	}
-	r := &request{task: t, ctx: ctx, finish: g.continuations, stream: newStream(ctx), texts: c.Beams}
-	r.tokens = c.Beams * (len(prompt) + c.MaxNewTokens)
-	if r.texts > e.options.MaxSequences {
-		return nil, usage("%d beams are more than the engine's %d sequences", r.texts, e.options.MaxSequences)
+	r := &request{task: t, ctx: ctx, finish: g.continuations, stream: newStream(ctx)}
+	if r.beams > e.options.MaxSequences {
+		return nil, usage("%d beams are more than the engine's %d sequences", r.beams, e.options.MaxSequences)
 	}
 	if e.options.MaxTokens > 0 && r.tokens > e.options.MaxTokens {
-		return nil, usage("a prompt of %d tokens, %d new ones and %d beams need %d tokens in the cache; the engine has %d", len(prompt), c.MaxNewTokens, c.Beams, r.tokens, e.options.MaxTokens)
+		return nil, usage("a prompt of %d tokens and what may follow, %d beams, need %d tokens in the cache; the engine has %d", len(prompt), r.beams, r.tokens, e.options.MaxTokens)
 	}
 	return r.stream, e.enqueue(r)
 }

@@ -59,9 +59,9 @@ func (e *Engine) admit(ctx context.Context) (context.Context, context.CancelFunc
 
 // fits reports whether a request may join the running ones.
 func (e *Engine) fits(r *request) bool {
-	texts, tokens := r.texts, r.tokens
+	texts, tokens := r.beams, r.tokens
 	for _, other := range e.running {
-		texts, tokens = texts+other.texts, tokens+other.tokens
+		texts, tokens = texts+other.beams, tokens+other.tokens
 	}
 	return texts <= e.options.MaxSequences && (e.options.MaxTokens == 0 || tokens <= e.options.MaxTokens)
 }

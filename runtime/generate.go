@@ -94,10 +94,15 @@ func (m *Model) Continue(ctx context.Context, prompts [][]int32, o GenerateOptio
 
 // A generator holds what all prompts of a call share.
 type generator struct {
+	start     int32 // what a decoder that has an encoder begins with; −1 otherwise
 	plan      generationPlan
 	config    modelConfig
 	tokenizer *tokenize.Tokenizer // nil where there is none
 }
+
+// relativePositions are architectures whose positions are distances, so that
+// what their configuration says of lengths (n_positions) bounds nothing.
+var relativePositions = []string{"t5", "mt5", "umt5", "longt5"}
 
 func (m *Model) generator(o GenerateOptions) (*generator, error) {
 	s, err := m.session()
@@ -108,12 +113,22 @@ func (m *Model) generator(o GenerateOptions) (*generator, error) {
 	if err != nil {
 		return nil, err
 	}
+	if slices.Contains(relativePositions, config.ModelType) {
+		config.Positions = 0
+	}
+	seq2seq := false
 	for _, in := range s.Inputs() {
+		seq2seq = seq2seq || in.Name == "decoder_input_ids" || in.Name == encoderStates
 		if in.Name == "input_ids" && len(in.Dims) == 2 && in.Dims[1] > 0 {
 			config.Positions = in.Dims[1]
 		}
 	}
-	g := &generator{config: config, tokenizer: o.Tokenizer}
+	g := &generator{config: config, tokenizer: o.Tokenizer, start: -1}
+	if seq2seq {
+		if g.start, err = decoderStart(m.Dir(), config); err != nil {
+			return nil, err
+		}
+	}
 	if g.plan, err = o.plan(m.Dir(), config); err != nil {
 		return nil, err
 	}
@@ -137,6 +152,13 @@ func (g *generator) task(i int, prompt []int32) (*task, error) {
 			return nil, usage("prompt %d: id %d is not in the model's vocabulary of %d", i+1, id, g.config.Vocabulary)
 		}
 	}
+	var source []int32
+	if g.start >= 0 {
+		source, prompt = prompt, []int32{g.start}
+		if g.config.Positions > 0 && int64(len(source)) > g.config.Positions {
+			return nil, usage("prompt %d: %d tokens are more than the model's %d positions", i+1, len(source), g.config.Positions)
+		}
+	}
 	c, err := g.plan.forPrompt(len(prompt), i, g.config.Positions)
 	if err != nil {
 		return nil, err
@@ -151,7 +173,7 @@ func (g *generator) task(i int, prompt []int32) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &task{search: s}, nil
+	return &task{search: s, source: source, tokens: c.Beams * (len(prompt) + len(source) + c.MaxNewTokens), beams: c.Beams}, nil
 }
 
 func (g *generator) continuations(s search) []Continuation {

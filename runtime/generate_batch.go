@@ -106,6 +106,8 @@ func settingError(err error) error {
 type task struct {
 	search search
 	source []int32
+	beams  int
+	tokens int // most that its texts hold, sources too
 	first  int // row of its first text in the turn before
 	begun  bool
 }

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,7 +19,9 @@ type generation struct {
 	own     bool         // the session is this value's to close
 	layout  *cacheLayout
 	ragged  bool
-	reason  error // why there is no cache
+	first   *opening
+	encoder *encoder // nil where there is none
+	reason  error    // why there is no cache
 }
 
 // CacheReason says why the model's texts are recomputed at each token instead of
@@ -38,17 +41,9 @@ func (m *Model) newStepper(ctx context.Context) (stepper, error) {
 		return nil, err
 	}
 	if g.session == nil {
-		return m.newRecompute()
+		return m.newRecompute(g.encoder)
 	}
-	return &cached{session: g.session, layout: g.layout, ragged: g.ragged}, nil
-}
-
-func (m *Model) newRecompute() (*recompute, error) {
-	s, err := m.session()
-	if err != nil {
-		return nil, err
-	}
-	return newRecompute(m, s)
+	return &cached{session: g.session, layout: g.layout, ragged: g.ragged, first: g.first, encoder: g.encoder}, nil
 }
 
 // generation finds out how the model continues texts: with the cache it was
@@ -60,37 +55,65 @@ func (m *Model) generation(ctx context.Context) (*generation, error) {
 	if m.generates != nil {
 		return m.generates, nil
 	}
-	oracle, err := m.newRecompute()
+	e, err := m.encoderOf()
 	if err != nil {
 		return nil, err
 	}
-	if m.options.NoCache {
-		m.generates = &generation{reason: fmt.Errorf("the model was opened without")}
-		return m.generates, nil
+	oracle, err := m.newRecompute(e)
+	if err != nil {
+		return nil, err
 	}
-	g, err := m.exportedCache()
-	if g == nil && err == nil {
-		g, err = m.addedCache()
-	}
+	g, err := m.findCache(e)
 	if err == nil {
 		err = g.prove(ctx, m, oracle)
-		if ctx.Err() != nil {
-			g.close()
-			return nil, ctx.Err()
-		}
 	}
 	if err != nil {
-		if g != nil {
-			g.close()
+		g.closeCache()
+		if ctx.Err() != nil {
+			return nil, errors.Join(ctx.Err(), e.close())
 		}
-		g = &generation{reason: err}
+		g = &generation{reason: err, encoder: e}
 	}
 	m.generates = g
 	return g, nil
 }
 
-func (g *generation) close() error {
-	if g.own && g.session != nil {
+// findCache finds the cache that the model was exported with, or adds one.
+func (m *Model) findCache(e *encoder) (*generation, error) {
+	if m.options.NoCache {
+		return nil, errors.New("the model was opened without")
+	}
+	g, err := m.exportedCache()
+	if g == nil && err == nil && e != nil {
+		g, err = m.separateCache()
+	}
+	if g == nil && err == nil {
+		g, err = m.addedCache()
+	}
+	if g != nil {
+		g.encoder = e
+	}
+	return g, err
+}
+
+// encoderOf opens the encoder that the model's decoder needs; nil where it needs
+// none.
+func (m *Model) encoderOf() (*encoder, error) {
+	s, err := m.session()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(s.Inputs(), func(in ort.Info) bool { return in.Name == encoderStates }) {
+		return nil, nil
+	}
+	return m.openEncoder()
+}
+
+// close frees what the generation opened.
+func (g *generation) close() error { return errors.Join(g.closeCache(), g.encoder.close()) }
+
+func (g *generation) closeCache() error {
+	if g != nil && g.own && g.session != nil {
 		return g.session.Close()
 	}
 	return nil
@@ -107,6 +130,51 @@ func (m *Model) exportedCache() (*generation, error) {
 		return nil, err
 	}
 	return &generation{session: s, layout: l}, nil
+}
+
+// separateCache uses the decoder for all tokens but the first that older versions
+// of optimum write beside the one without a cache; nil where there is none.
+func (m *Model) separateCache() (*generation, error) {
+	path := filepath.Join(filepath.Dir(m.file.Path), "decoder_with_past_model.onnx")
+	if _, err := os.Stat(path); err != nil {
+		return nil, nil
+	}
+	env, err := m.Env()
+	if err != nil {
+		return nil, err
+	}
+	first, err := m.session()
+	if err != nil {
+		return nil, err
+	}
+	s, err := env.NewSessionFromFile(path, ort.Options{Threads: m.options.Threads, Name: path})
+	if err != nil {
+		return nil, err
+	}
+	g := &generation{session: s, own: true}
+	if g.layout, err = newCacheLayout(s, m.options.Output); err == nil && g.layout == nil {
+		err = fmt.Errorf("%s has no cache", path)
+	}
+	if err != nil {
+		return g, err
+	}
+	g.first = &opening{session: first}
+	if g.first.layout, err = readLayout(first, m.options.Output); err != nil {
+		return g, err
+	}
+	for _, states := range g.first.layout.slots { // what only the first part reads
+		if _, reads := g.layout.dtypes[states.in]; !reads {
+			g.layout.slots = append(g.layout.slots, states)
+		}
+	}
+	for _, slot := range g.layout.slots {
+		out := presentOf(slot.in, first.Outputs())
+		if out == "" && slot.in != encoderStates {
+			return g, fmt.Errorf("no output of the first part gives %q", slot.in)
+		}
+		g.first.outs = append(g.first.outs, out)
+	}
+	return g, nil
 }
 
 // addedCache gives the model's graph a cache.
@@ -146,7 +214,7 @@ const proofShort, proofLong = 5, 9
 // continued twice must give the logits that the whole text gives, and, for texts
 // of different length to run together, must give them beside a longer one.
 func (g *generation) prove(ctx context.Context, m *Model, oracle *recompute) error {
-	c := &cached{session: g.session, layout: g.layout}
+	c := &cached{session: g.session, layout: g.layout, first: g.first, encoder: g.encoder}
 	defer c.close()
 	texts, err := proofTexts(ctx, m, oracle)
 	if err != nil {
@@ -164,7 +232,7 @@ func (g *generation) prove(ctx context.Context, m *Model, oracle *recompute) err
 	}
 	c.ragged = true
 	off, err := deviation(ctx, c, oracle, texts)
-	g.ragged = err == nil && off <= bound && !g.layout.onePosition && g.layout.mask != ""
+	g.ragged = err == nil && off <= bound && !g.layout.onePosition && g.layout.mask != "" && !g.layout.seq2seq
 	return ctx.Err()
 }
 
@@ -189,7 +257,7 @@ func proofTexts(ctx context.Context, m *Model, oracle *recompute) ([][]int32, er
 	}
 	vocabulary := config.Vocabulary
 	if vocabulary == 0 {
-		logits, err := oracle.next(ctx, []text{{ids: []int32{0, 0}, from: -1}})
+		logits, err := oracle.next(ctx, []text{{ids: []int32{0, 0}, from: -1, source: source(oracle, []int32{0, 0})}})
 		if err != nil {
 			return nil, err
 		}
@@ -216,8 +284,8 @@ func deviation(ctx context.Context, c *cached, oracle *recompute, texts [][]int3
 			if left == 2 {
 				from = -1
 			}
-			turn[i] = text{ids: ids[:len(ids)-left], from: from}
-			whole[i] = text{ids: turn[i].ids, from: -1}
+			turn[i] = text{ids: ids[:len(ids)-left], from: from, source: source(oracle, ids)}
+			whole[i] = text{ids: turn[i].ids, from: -1, source: turn[i].source}
 		}
 		got, err := c.next(ctx, turn)
 		if err != nil {
@@ -232,6 +300,14 @@ func deviation(ctx context.Context, c *cached, oracle *recompute, texts [][]int3
 		}
 	}
 	return worst, nil
+}
+
+// source is what the encoder of an encoder–decoder model reads in a trial.
+func source(oracle *recompute, ids []int32) []int32 {
+	if !oracle.seq2seq {
+		return nil
+	}
+	return ids
 }
 
 // logitDistance is the largest difference over the range of want.

@@ -153,3 +153,21 @@ func (g generationConfig) stops() []string {
 	}
 	return nil
 }
+
+// decoderStart is the id that an encoder–decoder model's decoder begins with:
+// decoder_start_token_id, else bos_token_id, as in transformers.
+func decoderStart(dir string, config modelConfig) (int32, error) {
+	file, err := readGenerationConfig(dir)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case file.DecoderStart != nil:
+		return int32(*file.DecoderStart), nil
+	case config.DecoderStart >= 0:
+		return int32(config.DecoderStart), nil
+	case file.BOS != nil:
+		return int32(*file.BOS), nil
+	}
+	return 0, usage("%s: neither generation_config.json nor config.json has a decoder_start_token_id, which an encoder–decoder model begins with", dir)
+}

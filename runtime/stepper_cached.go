@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -18,7 +19,27 @@ type cached struct {
 	session *ort.Session
 	layout  *cacheLayout
 	ragged  bool
+	encoder *encoder   // of an encoder–decoder model
+	first   *opening   // runs new texts, where the session can't
 	at      []cacheRef // where each text of the turn before lies
+}
+
+// An opening is a decoder without a cache for new texts, whose other part
+// continues them.
+type opening struct {
+	session *ort.Session
+	layout  *cacheLayout
+	outs    []string // of the other part's slots
+}
+
+// A cohort is what texts must share to run together.
+type cohort struct{ source, tokens int }
+
+func (c *cached) cohort(source, tokens int) cohort {
+	if c.ragged {
+		tokens = 0
+	}
+	return cohort{source, tokens}
 }
 
 func (c *cached) close() {
@@ -37,35 +58,28 @@ func (c *cached) groups(refs []cacheRef) map[*cacheGroup]bool {
 	return set
 }
 
-// prefillTokens bounds the tokens of one run over new texts, filling included;
-// prefillLogits the logits that it makes.
-const (
-	prefillTokens = 4096
-	prefillLogits = 64 << 20
-)
+// prefillTokens bounds the tokens of one run over new texts, filling included.
+const prefillTokens = 4096
 
 func (c *cached) next(ctx context.Context, texts []text) ([][]float32, error) {
 	before := c.groups(c.at)
 	out, at := make([][]float32, len(texts)), make([]cacheRef, len(texts))
 	var fresh []int
-	byLength := map[int][]int{}
+	together := map[cohort][]int{}
 	for i, t := range texts {
 		if t.from < 0 {
 			fresh = append(fresh, i)
 			continue
 		}
-		key := 0
-		if !c.ragged {
-			key = len(t.ids)
-		}
-		byLength[key] = append(byLength[key], i)
+		key := c.cohort(c.at[t.from].group.source, len(t.ids))
+		together[key] = append(together[key], i)
 	}
-	for _, rows := range byLength {
+	for _, rows := range together {
 		if err := c.extend(ctx, texts, rows, out, at); err != nil {
 			return nil, err
 		}
 	}
-	for _, rows := range c.parts(texts, fresh, len(out)) {
+	for _, rows := range c.parts(texts, fresh) {
 		if err := c.prefill(ctx, texts, rows, out, at); err != nil {
 			return nil, err
 		}
@@ -103,17 +117,16 @@ func (c *cached) extend(ctx context.Context, texts []text, rows []int, out [][]f
 }
 
 // parts splits new texts, shortest first, into runs of bounded size.
-func (c *cached) parts(texts []text, fresh []int, _ int) [][]int {
-	slices.SortStableFunc(fresh, func(a, b int) int { return len(texts[a].ids) - len(texts[b].ids) })
+func (c *cached) parts(texts []text, fresh []int) [][]int {
+	slices.SortStableFunc(fresh, func(a, b int) int {
+		return cmp.Or(len(texts[a].source)-len(texts[b].source), len(texts[a].ids)-len(texts[b].ids))
+	})
+	key := func(i int) cohort { return c.cohort(len(texts[i].source), len(texts[i].ids)) }
 	var parts [][]int
 	for _, i := range fresh {
-		n := len(texts[i].ids)
-		if k := len(parts) - 1; k >= 0 {
-			same := len(texts[parts[k][0]].ids) == n
-			if (c.ragged || same) && (len(parts[k])+1)*n <= prefillTokens {
-				parts[k] = append(parts[k], i)
-				continue
-			}
+		if k := len(parts) - 1; k >= 0 && key(parts[k][0]) == key(i) && (len(parts[k])+1)*(len(texts[i].ids)+len(texts[i].source)) <= prefillTokens {
+			parts[k] = append(parts[k], i)
+			continue
 		}
 		parts = append(parts, []int{i})
 	}
@@ -123,15 +136,18 @@ func (c *cached) parts(texts []text, fresh []int, _ int) [][]int {
 // prefill runs whole texts, shorter ones filled up at the end: causal attention
 // keeps the filling from what is before it.
 func (c *cached) prefill(ctx context.Context, texts []text, rows []int, out [][]float32, at []cacheRef) error {
-	past := &cacheGroup{rows: make([]cacheRow, len(rows))}
+	past := &cacheGroup{rows: make([]cacheRow, len(rows)), source: len(texts[rows[0]].source)}
 	wide := 0
-	ids := make([][]int32, len(rows))
+	ids, sources := make([][]int32, len(rows)), make([][]int32, len(rows))
 	for k, i := range rows {
-		ids[k] = texts[i].ids
+		ids[k], sources[k] = texts[i].ids, texts[i].source
 		wide = max(wide, len(ids[k]))
 	}
 	for _, slot := range c.layout.slots {
-		t, err := ort.NewZeros(slot.dtype, slot.shape(len(rows), 0))
+		t, err := ort.NewZeros(slot.dtype, slot.shape(len(rows), 0, 0))
+		if slot.in == encoderStates {
+			t, err = c.encoder.run(ctx, sources)
+		}
 		if err != nil {
 			return err
 		}
@@ -143,23 +159,32 @@ func (c *cached) prefill(ctx context.Context, texts []text, rows []int, out [][]
 // run computes new tokens, wide of them for each row of past, and keeps what it
 // gives.
 func (c *cached) run(ctx context.Context, past *cacheGroup, ids [][]int32, wide int, rows []int, out [][]float32, at []cacheRef) error {
-	feeds, err := c.layout.feeds(past, ids, wide)
+	session, layout, outs := c.session, c.layout, c.outs(past)
+	if past.length == 0 && c.first != nil {
+		session, layout = c.first.session, c.first.layout
+	}
+	feeds, err := layout.feeds(c.layout, past, ids, wide)
 	if err != nil {
 		return err
 	}
-	fetches := []ort.Fetch{{Name: c.layout.output, Keep: true}}
-	for _, s := range c.layout.slots {
-		fetches = append(fetches, ort.Fetch{Name: s.out, Keep: true})
+	fetches := []ort.Fetch{{Name: layout.output, Keep: true}}
+	for i, name := range outs {
+		if name != "" {
+			fetches = append(fetches, ort.Fetch{Name: name, Keep: !c.layout.slots[i].cross})
+		}
 	}
-	result, err := c.session.Run(ctx, feeds, fetches...)
+	result, err := session.Run(ctx, feeds, fetches...)
 	if err != nil {
 		return err
 	}
-	g := &cacheGroup{length: past.length + wide}
-	for _, s := range c.layout.slots {
-		t := result[s.out]
-		if shape := t.Shape(); !slices.Equal(shape, s.shape(len(rows), g.length)) {
-			return usage("output %q has shape %v after %d tokens; want %v", s.out, shape, g.length, s.shape(len(rows), g.length))
+	g := &cacheGroup{length: past.length + wide, source: past.source}
+	for i, s := range c.layout.slots {
+		t := past.slots[i] // of the source, and the same as before
+		if outs[i] != "" {
+			t = result[outs[i]]
+		}
+		if shape := t.Shape(); !slices.Equal(shape, s.shape(len(rows), g.length, g.source)) {
+			return usage("%q has shape %v after %d tokens; want %v", s.in, shape, g.length, s.shape(len(rows), g.length, g.source))
 		}
 		g.slots = append(g.slots, t)
 	}
@@ -169,19 +194,35 @@ func (c *cached) run(ctx context.Context, past *cacheGroup, ids [][]int32, wide 
 		g.rows = append(g.rows, cacheRow{begin: past.rows[k].begin, n: past.rows[k].n + len(ids[k])})
 		at[i] = cacheRef{g, k}
 	}
-	logits, err := logitRows(result[c.layout.output], c.layout.output, last)
+	logits, err := logitRows(result[layout.output], layout.output, last)
 	if err != nil {
 		return err
 	}
 	for k, i := range rows {
 		out[i] = slices.Clone(logits[k])
 	}
-	result[c.layout.output].Release()
+	result[layout.output].Release()
 	return nil
 }
 
-// feeds makes the inputs of a run: wide new tokens behind past.
-func (l *cacheLayout) feeds(past *cacheGroup, ids [][]int32, wide int) (map[string]*ort.Tensor, error) {
+// outs are the outputs that continue each slot, "" for one that stays as it is:
+// what belongs to the source is computed with the first tokens.
+func (c *cached) outs(past *cacheGroup) []string {
+	outs := make([]string, len(c.layout.slots))
+	for i, s := range c.layout.slots {
+		switch {
+		case past.length == 0 && c.first != nil:
+			outs[i] = c.first.outs[i]
+		case past.length == 0 || !s.cross:
+			outs[i] = s.out
+		}
+	}
+	return outs
+}
+
+// feeds makes the inputs of a run: wide new tokens behind past, whose slots are
+// those of the layout of.
+func (l *cacheLayout) feeds(of *cacheLayout, past *cacheGroup, ids [][]int32, wide int) (map[string]*ort.Tensor, error) {
 	rows := len(ids)
 	tokens, positions := make([]int64, rows*wide), make([]int64, rows*wide)
 	mask := make([]int64, rows*(past.length+wide))
@@ -211,8 +252,15 @@ func (l *cacheLayout) feeds(past *cacheGroup, ids [][]int32, wide int) (map[stri
 	if l.branch != "" {
 		f.feeds[l.branch], f.err = ort.NewTensor([]int64{1}, []bool{past.length > 0})
 	}
-	for i, s := range l.slots {
-		f.feeds[s.in] = past.slots[i]
+	ones := make([]int64, rows*past.source)
+	for i := range ones {
+		ones[i] = 1
+	}
+	f.ints(l.encoderMask, []int64{r, int64(past.source)}, ones)
+	for i, s := range of.slots {
+		if _, reads := l.dtypes[s.in]; reads {
+			f.feeds[s.in] = past.slots[i]
+		}
 	}
 	return f.feeds, f.err
 }

@@ -12,23 +12,32 @@ import (
 // needs nothing but input_ids and logits, and is the oracle of the steppers that
 // keep a cache.
 type recompute struct {
-	model  *Model
-	inputs []ort.Info
-	output string
-	rows   int64 // batch of the export, 0 where any will do
-	fixed  int64 // sequence length of the export, 0 where any will do
+	model   *Model
+	inputs  []ort.Info
+	output  string
+	rows    int64    // batch of the export, 0 where any will do
+	fixed   int64    // sequence length of the export, 0 where any will do
+	encoder *encoder // where it is a file of its own
+	seq2seq bool     // texts have sources
+	whole   bool     // encoder and decoder are one file
 }
 
 // recomputeRows bounds the texts of one run.
 const recomputeRows = 16
 
-func newRecompute(m *Model, s *ort.Session) (*recompute, error) {
-	r := &recompute{model: m, inputs: s.Inputs()}
-	var err error
+func (m *Model) newRecompute(e *encoder) (*recompute, error) {
+	s, err := m.session()
+	if err != nil {
+		return nil, err
+	}
+	r := &recompute{model: m, inputs: s.Inputs(), encoder: e, seq2seq: e != nil}
 	if r.output, err = logitsOutput(s.Outputs(), m.options.Output); err != nil {
 		return nil, err
 	}
 	for _, in := range r.inputs {
+		if in.Name == "decoder_input_ids" {
+			r.whole, r.seq2seq = true, true
+		}
 		if in.Name == "input_ids" && len(in.Dims) == 2 {
 			r.rows, r.fixed = max(0, in.Dims[0]), max(0, in.Dims[1])
 		}
@@ -41,22 +50,23 @@ func (r *recompute) close() {}
 // next runs texts of one length together: nothing stands behind a text that a
 // model which is not strictly causal could see.
 func (r *recompute) next(ctx context.Context, texts []text) ([][]float32, error) {
-	byLength := map[int][]int{}
+	together := map[cohort][]int{}
 	for i, t := range texts {
-		byLength[len(t.ids)] = append(byLength[len(t.ids)], i)
+		key := cohort{len(t.source), len(t.ids)}
+		together[key] = append(together[key], i)
 	}
 	out := make([][]float32, len(texts))
 	most := recomputeRows
 	if r.rows > 0 {
 		most = int(r.rows)
 	}
-	for length, group := range byLength {
+	for _, group := range together {
 		for part := range slices.Chunk(group, most) {
-			rows := make([][]int32, len(part))
+			rows := make([]text, len(part))
 			for k, i := range part {
-				rows[k] = texts[i].ids
+				rows[k] = texts[i]
 			}
-			logits, err := r.run(ctx, rows, length)
+			logits, err := r.run(ctx, rows)
 			if err != nil {
 				return nil, err
 			}
@@ -69,8 +79,8 @@ func (r *recompute) next(ctx context.Context, texts []text) ([][]float32, error)
 }
 
 // run computes the last logits of texts of equal length.
-func (r *recompute) run(ctx context.Context, texts [][]int32, length int) ([][]float32, error) {
-	feeds, err := r.feeds(texts, length)
+func (r *recompute) run(ctx context.Context, texts []text) ([][]float32, error) {
+	feeds, err := r.feeds(ctx, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +90,7 @@ func (r *recompute) run(ctx context.Context, texts [][]int32, length int) ([][]f
 	}
 	at := make([]int, len(texts))
 	for i := range at {
-		at[i] = length - 1
+		at[i] = len(texts[i].ids) - 1
 	}
 	return logitRows(out[r.output], r.output, at)
 }
@@ -108,34 +118,38 @@ func logitRows(t *ort.Tensor, name string, at []int) ([][]float32, error) {
 	return rows, nil
 }
 
+// A column is one integer input, [rows, wide].
+type column struct {
+	data []int64
+	wide int64
+}
+
 // feeds makes the inputs: the texts, filled up at the end where the export fixed
 // batch or length. Causal attention keeps the filling from what is before it.
-func (r *recompute) feeds(texts [][]int32, length int) (map[string]*ort.Tensor, error) {
-	rows, wide := int64(len(texts)), int64(length)
+func (r *recompute) feeds(ctx context.Context, texts []text) (map[string]*ort.Tensor, error) {
+	rows := int64(len(texts))
 	if r.rows > 0 {
 		rows = r.rows
 	}
-	if r.fixed > 0 {
-		wide = r.fixed
+	ids, sources := make([][]int32, len(texts)), make([][]int32, len(texts))
+	for i, t := range texts {
+		ids[i], sources[i] = t.ids, t.source
 	}
-	columns := map[string][]int64{"token_type_ids": make([]int64, rows*wide)}
-	for i := range rows {
-		for t := range wide {
-			id, mask := int64(0), int64(0)
-			if int(i) < len(texts) && t < int64(length) {
-				id, mask = int64(texts[i][t]), 1
-			}
-			if int(i) >= len(texts) {
-				mask = 1 // a row of filling: any valid text
-			}
-			columns["input_ids"] = append(columns["input_ids"], id)
-			columns["attention_mask"] = append(columns["attention_mask"], mask)
-			columns["position_ids"] = append(columns["position_ids"], t)
-		}
+	columns, prefix := map[string]column{}, ""
+	if r.seq2seq {
+		addText(columns, "encoder_", rows, 0, sources)
 	}
+	if r.whole {
+		prefix = "decoder_"
+		addText(columns, "", rows, 0, sources)
+	}
+	addText(columns, prefix, rows, r.fixed, ids)
 	feeds := map[string]*ort.Tensor{}
 	for _, in := range r.inputs {
-		t, err := feedOf(in, columns, rows, wide)
+		t, err := feedOf(in, columns, rows)
+		if in.Name == encoderStates && r.encoder != nil {
+			t, err = r.encoder.run(ctx, sources)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -144,13 +158,35 @@ func (r *recompute) feeds(texts [][]int32, length int) (map[string]*ort.Tensor, 
 	return feeds, nil
 }
 
-// feedOf makes one input of a whole text, in whose cache nothing is.
-func feedOf(in ort.Info, columns map[string][]int64, rows, wide int64) (*ort.Tensor, error) {
-	if v, ok := columns[in.Name]; ok {
-		if in.Name == "position_ids" && len(in.Dims) == 2 && in.Dims[0] == 1 {
-			rows, v = 1, v[:wide]
+// addText makes the inputs that begin with prefix of texts of equal length.
+func addText(columns map[string]column, prefix string, rows, fixed int64, texts [][]int32) {
+	wide := max(fixed, int64(len(texts[0])))
+	var ids, mask, positions []int64
+	for i := range rows {
+		for t := range wide {
+			id, seen := int64(0), int64(0)
+			if int(i) < len(texts) && t < int64(len(texts[i])) {
+				id, seen = int64(texts[i][t]), 1
+			}
+			if int(i) >= len(texts) {
+				seen = 1 // a row of filling: any valid text
+			}
+			ids, mask, positions = append(ids, id), append(mask, seen), append(positions, t)
 		}
-		return ort.NewTensor([]int64{rows, wide}, v)
+	}
+	columns[prefix+"input_ids"] = column{ids, wide}
+	columns[prefix+"attention_mask"] = column{mask, wide}
+	columns[prefix+"position_ids"] = column{positions, wide}
+	columns[prefix+"token_type_ids"] = column{make([]int64, rows*wide), wide}
+}
+
+// feedOf makes one input of a whole text, in whose cache nothing is.
+func feedOf(in ort.Info, columns map[string]column, rows int64) (*ort.Tensor, error) {
+	if c, ok := columns[in.Name]; ok {
+		if strings.HasSuffix(in.Name, "position_ids") && len(in.Dims) == 2 && in.Dims[0] == 1 {
+			rows, c.data = 1, c.data[:c.wide]
+		}
+		return ort.NewTensor([]int64{rows, c.wide}, c.data)
 	}
 	if in.Name == "use_cache_branch" {
 		return ort.NewTensor([]int64{1}, []bool{false})

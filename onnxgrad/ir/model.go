@@ -28,8 +28,14 @@ const (
 	minOpset, maxOpset = 9, 23
 )
 
+// modelNames are where a model directory's model lies, in this order: the last
+// ones are optimum's decoders, whose encoder and continuation lie beside them.
+var modelNames = []string{
+	"model.onnx", "onnx/model.onnx", "decoder_model_merged.onnx", "onnx/decoder_model_merged.onnx", "decoder_model.onnx", "onnx/decoder_model.onnx",
+}
+
 // Locate returns the model file of path: path itself when it is a file, and in
-// a model directory model.onnx or onnx/model.onnx.
+// a model directory model.onnx, onnx/model.onnx or optimum's decoder.
 func Locate(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -38,8 +44,8 @@ func Locate(path string) (string, error) {
 	if !info.IsDir() {
 		return path, nil
 	}
-	for _, name := range []string{"model.onnx", filepath.Join("onnx", "model.onnx")} {
-		file := filepath.Join(path, name)
+	for _, name := range modelNames {
+		file := filepath.Join(path, filepath.FromSlash(name))
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
 			return file, nil
 		}
