@@ -62,8 +62,13 @@ type GenerateOptions struct {
 	// are sequences that may not occur, Suppress tokens.
 	RepetitionPenalty float64
 	NoRepeatNGram     int
-	Forbidden         [][]int32
-	Suppress          []int32
+	// FrequencyPenalty times its count in the continuation, and PresencePenalty
+	// once, are taken from a token's logit, and LogitBias is added to it, as the
+	// OpenAI API has them.
+	FrequencyPenalty, PresencePenalty float64
+	LogitBias                         map[int32]float64
+	Forbidden                         [][]int32
+	Suppress                          []int32
 
 	// Stop ends a continuation whose text contains one of these strings, across
 	// tokens' borders; its text is cut before the first. They need a tokenizer:
@@ -146,6 +151,11 @@ func (o GenerateOptions) override(c *decode.Config) error {
 	set(&c.TypicalP, o.TypicalP)
 	set(&c.RepetitionPenalty, o.RepetitionPenalty)
 	set(&c.NoRepeatNGram, o.NoRepeatNGram)
+	set(&c.FrequencyPenalty, o.FrequencyPenalty)
+	set(&c.PresencePenalty, o.PresencePenalty)
+	if o.LogitBias != nil {
+		c.LogitBias = o.LogitBias
+	}
 	if set(&c.TopK, o.TopK); o.TopK < 0 {
 		c.TopK = 0
 	}

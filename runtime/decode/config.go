@@ -42,15 +42,19 @@ type Config struct {
 	EtaCut      float64 // 0: off
 	Seed        uint64
 
-	RepetitionPenalty float64   // 1: off; divides positive and multiplies negative scores of every id of prompt and text
-	NoRepeatNGram     int       // 0: off
-	Forbidden         [][]int32 // sequences that may not be completed (bad_words_ids); single EOS ids among them are ignored
-	Suppress          []int32   // never
-	BeginSuppress     []int32   // not as the first new token
-	ForcedBOS         *int32    // the token behind a prompt of length 1
-	ForcedEOS         []int32   // the last token where MaxNewTokens are reached; nil: off
-	RemoveInvalid     bool      // NaN becomes 0, infinities the largest number, instead of an error
-	Renormalize       bool      // log-softmax after all processors
+	RepetitionPenalty float64 // 1: off; divides positive and multiplies negative scores of every id of prompt and text
+	NoRepeatNGram     int     // 0: off
+	// FrequencyPenalty times its count in the continuation, and PresencePenalty once, are taken from a token's score;
+	// LogitBias is added to it. 0 and nil: off.
+	FrequencyPenalty, PresencePenalty float64
+	LogitBias                         map[int32]float64
+	Forbidden                         [][]int32 // sequences that may not be completed (bad_words_ids); single EOS ids among them are ignored
+	Suppress                          []int32   // never
+	BeginSuppress                     []int32   // not as the first new token
+	ForcedBOS                         *int32    // the token behind a prompt of length 1
+	ForcedEOS                         []int32   // the last token where MaxNewTokens are reached; nil: off
+	RemoveInvalid                     bool      // NaN becomes 0, infinities the largest number, instead of an error
+	Renormalize                       bool      // log-softmax after all processors
 
 	// Stops, if not nil, says whether a continuation ends for another reason than its last id, such as a stop string in
 	// its text. It is asked after each new token and must not keep or change the ids.
@@ -92,6 +96,8 @@ func (c Config) Check() error {
 		{"epsilon_cutoff", !(c.EpsilonCut >= 0 && c.EpsilonCut < 1), c.EpsilonCut, "0 to below 1"},
 		{"eta_cutoff", !(c.EtaCut >= 0 && c.EtaCut < 1), c.EtaCut, "0 to below 1"},
 		{"repetition_penalty", !(c.RepetitionPenalty > 0) || !finite(c.RepetitionPenalty), c.RepetitionPenalty, "a positive number"},
+		{"frequency_penalty", !finite(c.FrequencyPenalty), c.FrequencyPenalty, "a finite number"},
+		{"presence_penalty", !finite(c.PresencePenalty), c.PresencePenalty, "a finite number"},
 		{"no_repeat_ngram_size", c.NoRepeatNGram < 0, c.NoRepeatNGram, "at least 0"},
 	} {
 		if r.bad {
@@ -103,7 +109,7 @@ func (c Config) Check() error {
 			return fmt.Errorf("%w bad_words_ids: a sequence is empty", ErrConfig)
 		}
 	}
-	return nil
+	return c.checkBias(0)
 }
 
 // maxBeams bounds what a request can ask for.
@@ -127,7 +133,7 @@ func (c Config) checkIDs(vocabulary int) error {
 			}
 		}
 	}
-	return nil
+	return c.checkBias(vocabulary)
 }
 
 func one(id *int32) []int32 {

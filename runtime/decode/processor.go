@@ -21,6 +21,8 @@ func (c Config) processors(prompt int) []processor {
 		}
 	}
 	add(c.RepetitionPenalty != 1, repetition{float32(c.RepetitionPenalty)})
+	add(c.FrequencyPenalty != 0 || c.PresencePenalty != 0, penalty{prompt, float32(c.FrequencyPenalty), float32(c.PresencePenalty)})
+	add(len(c.LogitBias) > 0, bias(c.LogitBias))
 	add(c.NoRepeatNGram > 0, noRepeat{c.NoRepeatNGram})
 	add(len(c.Forbidden) > 0, c.forbidden())
 	add(c.MinLength > 0 && len(c.EOS) > 0, minLength{c.MinLength, c.EOS})

@@ -42,6 +42,7 @@ type instance struct {
 	engineOptions runtime.EngineOptions
 	engines       engineOnce
 	stats         statsBox
+	template      templateOnce
 
 	// Guarded by the repository's lock.
 	refs    int
