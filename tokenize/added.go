@@ -21,14 +21,15 @@ type addedToken struct {
 
 // segment is a part of a text: an added token, or plain text when id is -1.
 type segment struct {
-	text string
-	id   int32
+	aligned
+	id int32
 }
 
 // addedMatcher finds added tokens: at every place the longest one, from left to right, without overlap.
 type addedMatcher struct {
 	tokens []addedToken
 	root   *trieNode
+	first  [256]bool // the bytes that tokens start with
 }
 
 type trieNode struct {
@@ -49,6 +50,7 @@ func newAddedMatcher(tokens []addedToken, patterns []string) (*addedMatcher, err
 		if p == "" || len(p) > maxAddedBytes {
 			return nil, fmt.Errorf("added token %d has %d bytes after normalisation; it must have 1 to %d", tokens[i].ID, len(p), maxAddedBytes)
 		}
+		m.first[p[0]] = true
 		node := m.root
 		for j := range len(p) {
 			child := node.next[p[j]]
@@ -81,12 +83,18 @@ func (m *addedMatcher) longest(text string) (token, size int) {
 }
 
 // split cuts text into added tokens and the plain text between them.
-func (m *addedMatcher) split(dst []segment, text string) []segment {
-	if m == nil {
-		return appendPlain(dst, text)
+func (m *addedMatcher) split(dst []segment, a aligned) []segment {
+	text, done := a.text, 0 // text[:done] is in dst
+	plain := func(stop int) {
+		if done < stop {
+			dst = append(dst, segment{aligned: a.slice(done, stop), id: -1})
+		}
 	}
-	done := 0 // text[:done] is in dst
-	for at := 0; at < len(text); {
+	for at := 0; m != nil && at < len(text); {
+		if !m.first[text[at]] {
+			at++
+			continue
+		}
 		index, size := m.longest(text[at:])
 		if index < 0 {
 			at++
@@ -104,20 +112,15 @@ func (m *addedMatcher) split(dst []segment, text string) []segment {
 		if token.RStrip {
 			stop += runOf(text[stop:], classSpace)
 		}
-		if done < start {
-			dst = append(dst, segment{text: text[done:start], id: -1})
-		}
-		dst = append(dst, segment{text: text[start:stop], id: int32(token.ID)})
+		plain(start)
+		dst = append(dst, segment{aligned: a.slice(start, stop), id: int32(token.ID)})
 		done = stop
 	}
-	return appendPlain(dst, text[done:])
-}
-
-func appendPlain(dst []segment, text string) []segment {
-	if text == "" {
-		return dst
+	if done == 0 && text != "" {
+		return append(dst, segment{aligned: a, id: -1})
 	}
-	return append(dst, segment{text: text, id: -1})
+	plain(len(text))
+	return dst
 }
 
 func touchesWord(before, after string) bool {

@@ -65,12 +65,16 @@ func BenchmarkEncodeUncached(b *testing.B) {
 			var ids []int32
 			for b.Loop() {
 				text := texts[i%len(texts)]
-				if tok.normalize != nil {
-					text = tok.normalize(text)
-				}
 				ids = ids[:0]
-				for _, w := range tok.split(nil, text) {
-					ids = tok.wordIDs(ids, w)
+				err := tok.walk(text, false, func(a *aligned, id int32) {
+					if id >= 0 {
+						ids = append(ids, id)
+						return
+					}
+					ids = tok.wordIDs(ids, a.text)
+				})
+				if err != nil {
+					b.Fatal(err)
 				}
 				tokens += len(ids)
 				i++

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // charClass is the part a character plays in the byte-level pattern of GPT-2.
@@ -83,69 +81,27 @@ func lowerString(s string) string {
 }
 
 func writeLower(b *strings.Builder, r rune) {
-	switch {
-	case r < utf8.RuneSelf:
+	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {
 			r += 'a' - 'A'
 		}
 		b.WriteByte(byte(r))
-	case !unicode.Is(lowerTable, r):
-		b.WriteRune(r)
-	default:
+		return
+	}
+	b.WriteString(lowered(r))
+}
+
+// lowered is the lower case of one character, which may be several.
+func lowered(r rune) string {
+	if r >= utf8.RuneSelf {
+		if !unicode.Is(lowerTable, r) {
+			return string(r)
+		}
 		if s, ok := lowerExtra[r]; ok {
-			b.WriteString(s)
-			return
+			return s
 		}
-		b.WriteRune(unicode.ToLower(r))
 	}
-}
-
-// normalizeForm applies a Unicode normalization form with the reference's data (Unicode 9 to 13) on Go's newer tables:
-// a character that Go would change or reorder, and the reference leaves alone, passes through as a boundary.
-func normalizeForm(f norm.Form, s string) string {
-	if isASCII(s) {
-		return s
-	}
-	var b strings.Builder
-	start := 0
-	for i, r := range s {
-		if !unknownToReference(r) {
-			continue
-		}
-		b.WriteString(f.String(s[start:i]))
-		start = i + utf8.RuneLen(r)
-		b.WriteString(s[i:start])
-	}
-	if start == 0 {
-		return f.String(s)
-	}
-	b.WriteString(f.String(s[start:]))
-	return b.String()
-}
-
-func unknownToReference(r rune) bool {
-	if r < 0x300 {
-		return false
-	}
-	// The second half of the one composition that came after the reference's data (U+11938).
-	if r == 0x11930 {
-		return true
-	}
-	p := norm.NFKD.PropertiesString(string(r))
-	return (p.CCC() != 0 || p.Decomposition() != nil) && !unicode.Is(normActiveTable, r)
-}
-
-// without removes the characters of a table that has none below 128.
-func without(s string, table *unicode.RangeTable) string {
-	if isASCII(s) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if r >= utf8.RuneSelf && unicode.Is(table, r) {
-			return -1
-		}
-		return r
-	}, s)
+	return string(unicode.ToLower(r))
 }
 
 func isASCII(s string) bool {

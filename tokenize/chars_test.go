@@ -28,20 +28,34 @@ func TestByteLevelPattern(t *testing.T) {
 		{"x12.5!!", []string{"x", "12", ".", "5", "!!"}},
 		{"don't''s", []string{"don", "'t", "''", "s"}},
 	} {
-		got := splitByteLevel(nil, c.text)
+		got := pieces(t, splitScanned(byteLevelMatch), c.text)
 		if strings.Join(got, "|") != strings.Join(c.want, "|") {
 			t.Errorf("%q: %q, want %q", c.text, got, c.want)
 		}
 	}
 }
 
+// pieces are the texts that a splitter cuts.
+func pieces(t interface{ Fatal(...any) }, split splitter, text string) (out []string) {
+	cut, err := split(nil, aligned{text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range cut {
+		if p.text != "" {
+			out = append(out, p.text)
+		}
+	}
+	return out
+}
+
 // TestSplitters: the byte-level pattern loses nothing, the BERT one only white space, and no piece is empty.
 func TestSplitters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String().Draw(t, "text")
-		for name, split := range map[string]splitter{"byte-level": splitByteLevel, "bert": splitBert} {
-			pieces := split(nil, text)
-			for _, p := range pieces {
+		for name, split := range map[string]splitter{"byte-level": splitScanned(byteLevelMatch), "bert": splitBert} {
+			cut := pieces(t, split, text)
+			for _, p := range cut {
 				if p == "" {
 					t.Fatalf("%s: an empty piece", name)
 				}
@@ -50,7 +64,7 @@ func TestSplitters(t *testing.T) {
 			if name == "bert" {
 				want = strings.Join(strings.FieldsFunc(text, isSpace), "")
 			}
-			if got := strings.Join(pieces, ""); got != want {
+			if got := strings.Join(cut, ""); got != want {
 				t.Fatalf("%s: pieces of %+q join to %+q", name, text, got)
 			}
 		}
@@ -112,7 +126,7 @@ func TestNormalizers(t *testing.T) {
 		{"NFKC", plainNormalizers["NFKC"], "ﬁ", "fi"},
 		{"after the reference's Unicode", plainNormalizers["NFC"], "\U00011935\U00011930", "\U00011935\U00011930"},
 	} {
-		if got := c.n(c.in); got != c.want {
+		if got, err := c.n.normalized(c.in); err != nil || got != c.want {
 			t.Errorf("%s: %+q gives %+q, want %+q", c.name, c.in, got, c.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -15,7 +16,7 @@ func (d description) build(s settings) (*Tokenizer, error) {
 	if err := s.override(&d); err != nil {
 		return nil, problem("%v", err)
 	}
-	t := &Tokenizer{model: d.model, added: map[string]addedToken{}, addedIDs: map[int]addedToken{}, cache: newWordCache()}
+	t := &Tokenizer{model: d.model.model, added: map[string]addedToken{}, addedIDs: map[int]addedToken{}, cache: newWordCache()}
 	order, err := t.addTokens(d.added, s)
 	if err != nil {
 		return nil, problem("%v", err)
@@ -28,18 +29,20 @@ func (d description) build(s settings) (*Tokenizer, error) {
 		return nil, problem("pre_tokenizer: %v", err)
 	}
 	t.split, t.byteLevel = pre.split, pre.byteLevel
+	t.needsPlace = pre.byPlace && (t.normalize != nil || bytes.Contains(d.preTokenizer, []byte("Sequence")))
 	if t.decoder, err = parseDecoder(d.decoder, 0); err != nil {
 		return nil, problem("decoder: %v", err)
 	}
-	t.decoder = append(t.decoder, s.decoding(d.suffix)...)
-	var cls, sep string
-	if t.template, cls, sep, err = parsePostProcessor(d.postProcessor, t.TokenToID); err != nil {
+	t.decoder = append(t.decoder, s.decoding(d.model.suffix)...)
+	post, err := parsePostProcessor(d.postProcessor, t.TokenToID)
+	if err != nil {
 		return nil, problem("post_processor: %v", err)
 	}
+	t.template, t.trim = post.template, post.trim
 	if err = t.buildMatchers(order); err != nil {
 		return nil, problem("%v", err)
 	}
-	t.special = t.findSpecials(s, d.unknown, cls, sep)
+	t.special = t.findSpecials(s, d.model.unknown, post.cls, post.sep)
 	t.size = t.largestID() + 1
 	return t, nil
 }
@@ -157,8 +160,9 @@ func (t *Tokenizer) buildMatchers(order []addedToken) error {
 		which, pattern := 0, a.Content
 		if a.Normalized {
 			which = 1
-			if t.normalize != nil {
-				pattern = t.normalize(pattern)
+			var err error
+			if pattern, err = t.normalize.normalized(pattern); err != nil {
+				return err
 			}
 		}
 		if total += len(pattern); total > maxAddedTotal {

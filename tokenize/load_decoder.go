@@ -133,11 +133,6 @@ func parseReplaceDecoder(raw json.RawMessage, _ int) (decoder, error) {
 	return decoder{replaceStage(*o.Pattern.String, o.Content)}, nil
 }
 
-// patternJSON is the pattern of Split and Replace: {"String": …} or {"Regex": …}.
-type patternJSON struct {
-	String, Regex *string
-}
-
 // oneRune reads an option that must be one character.
 func oneRune(what, s string) (rune, error) {
 	r, size := utf8.DecodeRuneInString(s)

@@ -23,9 +23,7 @@ type tokenizerJSON struct {
 
 // description is a tokenizer whose parts are still JSON, whichever files they came from.
 type description struct {
-	model         model
-	unknown       string // the model's unknown token
-	suffix        string // what ends a word in the model's tokens
+	model         builtModel
 	added         []addedToken
 	normalizer    json.RawMessage
 	preTokenizer  json.RawMessage
@@ -52,7 +50,7 @@ func parseTokenizerJSON(data []byte, s settings) (*Tokenizer, error) {
 	}
 	d := description{normalizer: file.Normalizer, preTokenizer: file.PreTokenizer, postProcessor: file.PostProcessor, decoder: file.Decoder}
 	var err error
-	if d.model, d.unknown, err = parseModel(file.Model); err != nil {
+	if d.model, err = parseModel(file.Model); err != nil {
 		return nil, problem("model: %v", err)
 	}
 	if d.added, err = decodeList[addedToken](file.AddedTokens, maxAddedTokens); err != nil {

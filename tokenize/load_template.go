@@ -8,27 +8,43 @@ import (
 // tokenIDs looks a token up in the vocabulary being built.
 type tokenIDs func(token string) (int32, bool)
 
-// parsePostProcessor builds the template of a tokenizer.json and gives the first and last token that it puts around a
-// text, "" where there are none.
-func parsePostProcessor(raw json.RawMessage, lookup tokenIDs) (t template, cls, sep string, err error) {
+// postProcessor is what a tokenizer.json says about the tokens around a text, and about offsets.
+type postProcessor struct {
+	template template
+	trim     trimmer // nil for none
+	cls, sep string  // the first and the last token around a text, "" where there are none
+	adds     bool    // it has a template of its own
+}
+
+// parsePostProcessor builds the post-processor of a tokenizer.json.
+func parsePostProcessor(raw json.RawMessage, lookup tokenIDs) (postProcessor, error) {
 	typ, err := componentType(raw)
 	if err != nil {
-		return template{}, "", "", err
+		return postProcessor{}, err
 	}
 	switch typ {
 	case "":
-		return plainTemplate(), "", "", nil
+		return postProcessor{template: plainTemplate()}, nil
 	case "ByteLevel":
-		return plainTemplate(), "", "", decodeStrict(raw, &byteLevelJSON{})
+		o := byteLevelJSON{AddPrefixSpace: true, TrimOffsets: true}
+		err := decodeStrict(raw, &o)
+		return postProcessor{template: plainTemplate(), trim: o.trimmer()}, err
 	case "BertProcessing", "RobertaProcessing":
 		return parseClsSep(raw, typ, lookup)
 	case "TemplateProcessing":
-		t, err = parseTemplate(raw, lookup)
-		return t, "", "", err
+		t, err := parseTemplate(raw, lookup)
+		return postProcessor{template: t, adds: true}, err
 	case "Sequence":
 		return parseProcessorSequence(raw, lookup)
 	}
-	return template{}, "", "", unsupported(typ, "BertProcessing", "RobertaProcessing", "TemplateProcessing", "ByteLevel", "Sequence")
+	return postProcessor{}, unsupported(typ, "BertProcessing", "RobertaProcessing", "TemplateProcessing", "ByteLevel", "Sequence")
+}
+
+func (o byteLevelJSON) trimmer() trimmer {
+	if !o.TrimOffsets {
+		return nil
+	}
+	return trimOffsets(o.AddPrefixSpace)
 }
 
 // namedID is a token with its id, written ["[SEP]", 102].
@@ -64,28 +80,31 @@ func (n namedID) check(lookup tokenIDs) error {
 	return nil
 }
 
-func parseClsSep(raw json.RawMessage, typ string, lookup tokenIDs) (template, string, string, error) {
+func parseClsSep(raw json.RawMessage, typ string, lookup tokenIDs) (postProcessor, error) {
 	var o struct {
 		byteLevelJSON
 		Sep *namedID `json:"sep"`
 		Cls *namedID `json:"cls"`
 	}
+	o.TrimOffsets, o.AddPrefixSpace = true, true
 	if err := decodeStrict(raw, &o); err != nil {
-		return template{}, "", "", err
+		return postProcessor{}, err
 	}
 	if o.Sep == nil || o.Cls == nil {
-		return template{}, "", "", fmt.Errorf("%s needs sep and cls", typ)
+		return postProcessor{}, fmt.Errorf("%s needs sep and cls", typ)
 	}
 	for _, n := range []*namedID{o.Sep, o.Cls} {
 		if err := n.check(lookup); err != nil {
-			return template{}, "", "", fmt.Errorf("%s: %w", typ, err)
+			return postProcessor{}, fmt.Errorf("%s: %w", typ, err)
 		}
 	}
-	build := bertTemplate
+	p := postProcessor{cls: o.Cls.token, sep: o.Sep.token, adds: true}
 	if typ == "RobertaProcessing" {
-		build = robertaTemplate
+		p.template, p.trim = robertaTemplate(o.Cls.id, o.Sep.id), o.trimmer()
+	} else {
+		p.template = bertTemplate(o.Cls.id, o.Sep.id)
 	}
-	return build(o.Cls.id, o.Sep.id), o.Cls.token, o.Sep.token, nil
+	return p, nil
 }
 
 // templateJSON are the fields of TemplateProcessing.
@@ -193,40 +212,43 @@ func parsePieces(raw json.RawMessage, tokens map[string][]int32, sequences ...st
 	return out, nil
 }
 
-// parseProcessorSequence allows one member that adds tokens; ByteLevel members only trim offsets.
-func parseProcessorSequence(raw json.RawMessage, lookup tokenIDs) (t template, cls, sep string, err error) {
+// parseProcessorSequence allows one member that adds tokens, and one that trims offsets.
+func parseProcessorSequence(raw json.RawMessage, lookup tokenIDs) (postProcessor, error) {
 	var o struct {
 		component
 		Processors json.RawMessage `json:"processors"`
 	}
 	if err := decodeStrict(raw, &o); err != nil {
-		return template{}, "", "", err
+		return postProcessor{}, err
 	}
 	members, err := decodeList[json.RawMessage](o.Processors, maxSequenceMembers)
 	if err != nil {
-		return template{}, "", "", err
+		return postProcessor{}, err
 	}
-	t = plainTemplate()
-	adding := 0
+	out := postProcessor{template: plainTemplate()}
 	for _, m := range members {
 		typ, err := componentType(m)
 		if err != nil {
-			return template{}, "", "", err
+			return postProcessor{}, err
 		}
 		if typ == "Sequence" || typ == "" {
-			return template{}, "", "", fmt.Errorf("a post-processor Sequence inside another, or a null in one, is not supported")
+			return postProcessor{}, fmt.Errorf("a post-processor Sequence inside another, or a null in one, is not supported")
 		}
-		next, c, s, err := parsePostProcessor(m, lookup)
-		if err != nil {
-			return template{}, "", "", err
+		next, err := parsePostProcessor(m, lookup)
+		switch {
+		case err != nil:
+			return postProcessor{}, err
+		case next.adds && out.adds:
+			return postProcessor{}, fmt.Errorf("a Sequence of several post-processors that add tokens is not supported")
+		case next.trim != nil && out.trim != nil:
+			return postProcessor{}, fmt.Errorf("a Sequence of several post-processors that trim offsets is not supported")
 		}
-		if typ == "ByteLevel" {
-			continue
+		if next.adds {
+			out.template, out.cls, out.sep, out.adds = next.template, next.cls, next.sep, true
 		}
-		if adding++; adding > 1 {
-			return template{}, "", "", fmt.Errorf("a Sequence of several post-processors that add tokens is not supported")
+		if next.trim != nil {
+			out.trim = next.trim
 		}
-		t, cls, sep = next, c, s
 	}
-	return t, cls, sep, nil
+	return out, nil
 }

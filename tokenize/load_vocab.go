@@ -23,7 +23,7 @@ func parseWordPiece(data []byte, s settings) (*Tokenizer, error) {
 	if err != nil {
 		return nil, problem("%v; a WordPiece vocabulary is a text file with one token a line", err)
 	}
-	d := description{model: m, unknown: unknown,
+	d := description{model: builtModel{model: m, unknown: unknown},
 		normalizer:   typed("BertNormalizer", bert),
 		preTokenizer: typed("BertPreTokenizer", struct{}{}),
 		decoder:      typed("WordPiece", map[string]any{"prefix": "##", "cleanup": true}),
@@ -108,7 +108,7 @@ func parseBPE(vocabData, mergesData []byte, s settings) (*Tokenizer, error) {
 	if s.class == "" {
 		f = guessFamily(vocab)
 	}
-	d := description{model: m, preTokenizer: typed("ByteLevel", map[string]any{"add_prefix_space": false}), decoder: typed("ByteLevel", struct{}{})}
+	d := description{model: builtModel{model: m}, preTokenizer: typed("ByteLevel", map[string]any{"add_prefix_space": false}), decoder: typed("ByteLevel", struct{}{})}
 	d.added, d.postProcessor, err = f.parts(vocab, s)
 	if err != nil {
 		return nil, problem("%v", err)

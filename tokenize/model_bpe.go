@@ -11,12 +11,16 @@ import (
 // bpeModel is sugarme's BPE with the merge loop corrected: of several merges with the same rank the leftmost comes
 // first (word.rs of the reference orders its queue by rank, then position), which decides `!!!` and `aaa`.
 //
-// A character that is not in the vocabulary becomes the unknown token; without one it yields nothing, as in the
-// reference. In a complete byte-level vocabulary neither happens.
+// A character that is not in the vocabulary becomes the tokens <0xNN> of its bytes, where byte fallback is set and they
+// are all there, otherwise the unknown token; without one it yields nothing, as in the reference. In a complete
+// byte-level vocabulary none of this happens.
 type bpeModel struct {
 	*bpe.BPE
 
 	initial      map[rune]int // the one-character tokens
+	prefix       string       // of every character but a word's first
+	suffix       string       // of a word's last character
+	bytes        *[256]int    // ids of <0xNN>; nil without byte fallback
 	unknown      int          // id of the unknown token, -1 for none
 	fuseUnknown  bool         // a run of unknown characters becomes one unknown token
 	ignoreMerges bool         // a pre-token that is in the vocabulary is one token, whatever the merges say
@@ -24,24 +28,19 @@ type bpeModel struct {
 
 // bpeOptions are the fields of a BPE model that change ids.
 type bpeOptions struct {
-	unknown      string
-	fuseUnknown  bool
-	ignoreMerges bool
+	unknown        string
+	prefix, suffix string
+	fuseUnknown    bool
+	byteFallback   bool
+	ignoreMerges   bool
 }
 
 // newBPEModel checks merges against the vocabulary and builds the model. merges[i] has rank i; when a pair comes
 // twice the later rank counts, as in the reference.
 func newBPEModel(vocab map[string]int, merges [][2]string, o bpeOptions) (*bpeModel, error) {
-	table := make(bpe.Merges, len(merges))
-	for rank, m := range merges {
-		left, okLeft := vocab[m[0]]
-		right, okRight := vocab[m[1]]
-		merged, okMerged := vocab[m[0]+m[1]]
-		if !okLeft || !okRight || !okMerged {
-			return nil, fmt.Errorf("merge %d joins %s and %s, but one of them or the result is not in the vocabulary",
-				rank, shown(m[0]), shown(m[1]))
-		}
-		table[bpe.Pair{C1: left, C2: right}] = bpe.PairVal{Rank: rank, NewId: merged}
+	table, err := mergeTable(vocab, merges, o.prefix)
+	if err != nil {
+		return nil, err
 	}
 	builder := bpe.NewBpeBuilder()
 	builder.CacheCapacity(0) // the Tokenizer's own cache holds ids
@@ -50,11 +49,15 @@ func newBPEModel(vocab map[string]int, merges [][2]string, o bpeOptions) (*bpeMo
 	if err != nil {
 		return nil, err
 	}
-	m := &bpeModel{BPE: base, initial: map[rune]int{}, unknown: -1, fuseUnknown: o.fuseUnknown, ignoreMerges: o.ignoreMerges}
+	m := &bpeModel{BPE: base, initial: map[rune]int{}, prefix: o.prefix, suffix: o.suffix, unknown: -1,
+		fuseUnknown: o.fuseUnknown, ignoreMerges: o.ignoreMerges}
 	for token, id := range vocab {
 		if r, size := utf8.DecodeRuneInString(token); size == len(token) && size > 0 {
 			m.initial[r] = id
 		}
+	}
+	if o.byteFallback {
+		m.bytes = byteTokens(vocab)
 	}
 	if o.unknown != "" {
 		id, ok := vocab[o.unknown]
@@ -64,6 +67,25 @@ func newBPEModel(vocab map[string]int, merges [][2]string, o bpeOptions) (*bpeMo
 		m.unknown = id
 	}
 	return m, nil
+}
+
+// mergeTable looks the merges up: the second token's prefix goes when it is joined to the first.
+func mergeTable(vocab map[string]int, merges [][2]string, prefix string) (bpe.Merges, error) {
+	table := make(bpe.Merges, len(merges))
+	for rank, m := range merges {
+		if len(m[1]) < len(prefix) {
+			return nil, fmt.Errorf("merge %d joins %s and %s, which is shorter than the prefix %s", rank, shown(m[0]), shown(m[1]), shown(prefix))
+		}
+		left, okLeft := vocab[m[0]]
+		right, okRight := vocab[m[1]]
+		merged, okMerged := vocab[m[0]+m[1][len(prefix):]]
+		if !okLeft || !okRight || !okMerged {
+			return nil, fmt.Errorf("merge %d joins %s and %s, but one of them or the result is not in the vocabulary",
+				rank, shown(m[0]), shown(m[1]))
+		}
+		table[bpe.Pair{C1: left, C2: right}] = bpe.PairVal{Rank: rank, NewId: merged}
+	}
+	return table, nil
 }
 
 // Tokenize gives the tokens of one pre-token, with byte offsets into it.
@@ -145,31 +167,65 @@ func (m *bpeModel) merge(word string) []symbol {
 	return symbols
 }
 
-// symbols looks up the characters of word.
+// symbols looks up the characters of word. An unknown token waits for the next character that is known by itself, even
+// when the bytes of another come between: so does the reference's merge_word.
 func (m *bpeModel) symbols(word string) []symbol {
 	symbols := make([]symbol, 0, len(word))
-	afterUnknown := false
-	for _, r := range word {
-		size := utf8.RuneLen(r)
-		id, ok := m.initial[r]
-		switch {
-		case ok:
-			afterUnknown = false
-		case m.unknown < 0:
-			continue
-		case afterUnknown && m.fuseUnknown:
-			symbols[len(symbols)-1].size += size
-			continue
-		default:
-			id, afterUnknown = m.unknown, true
-		}
+	add := func(id, size int) {
 		n := len(symbols)
 		symbols = append(symbols, symbol{id: id, size: size, prev: n - 1, next: n + 1})
 	}
+	waiting := 0 // bytes of the unknown token that waits
+	flush := func() {
+		if waiting > 0 {
+			add(m.unknown, waiting)
+		}
+		waiting = 0
+	}
+	for i, r := range word {
+		size := utf8.RuneLen(r)
+		id, token, ok := m.character(word, i, r, size)
+		if ok {
+			flush()
+			add(id, size)
+			continue
+		}
+		if ids := fallback(m.bytes, token); ids != nil {
+			for _, id := range ids {
+				add(id, 1)
+			}
+			continue
+		}
+		if m.unknown >= 0 {
+			if !m.fuseUnknown {
+				flush()
+			}
+			waiting += size
+		}
+	}
+	flush()
 	if n := len(symbols); n > 0 {
 		symbols[n-1].next = -1
 	}
 	return symbols
+}
+
+// character finds the character r at byte i of word, with the prefix and the suffix that belong there.
+func (m *bpeModel) character(word string, i int, r rune, size int) (id int, token string, ok bool) {
+	token = word[i : i+size]
+	decorated := false
+	if i > 0 && m.prefix != "" {
+		token, decorated = m.prefix+token, true
+	}
+	if i+size == len(word) && m.suffix != "" {
+		token, decorated = token+m.suffix, true
+	}
+	if decorated {
+		id, ok = (*m.Vocab)[token]
+	} else {
+		id, ok = m.initial[r]
+	}
+	return id, token, ok
 }
 
 // mergeQueue is a binary heap by rank, then position. (container/heap would box every element.)

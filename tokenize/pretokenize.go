@@ -7,24 +7,30 @@ import (
 	"github.com/sugarme/tokenizer/pretokenizer"
 )
 
-// splitter cuts text into pre-tokens, the words that the model sees one at a time, and appends them to dst.
-type splitter func(dst []string, text string) []string
+// splitter cuts text into pre-tokens, the words that the model sees one at a time, and appends them to dst. Empty ones
+// are left out by its caller.
+type splitter func(dst []aligned, a aligned) ([]aligned, error)
 
-// splitByteLevel cuts by the pattern of GPT-2,
+// scanner gives the length in bytes of the first pre-token of a text that is not empty, at least one.
+type scanner func(text string) int
+
+// splitScanned cuts by a scanner. Nothing is removed: the pieces join to the text.
+func splitScanned(scan scanner) splitter {
+	return func(dst []aligned, a aligned) ([]aligned, error) {
+		for at := 0; at < len(a.text); {
+			n := scan(a.text[at:])
+			dst = append(dst, a.slice(at, at+n))
+			at += n
+		}
+		return dst, nil
+	}
+}
+
+// byteLevelMatch is the length of the match of GPT-2's pattern,
 //
 //	's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //
-// whose alternatives are tried from the left at every position. Nothing is removed: the pieces join to the text.
-func splitByteLevel(dst []string, text string) []string {
-	for len(text) > 0 {
-		n := byteLevelMatch(text)
-		dst = append(dst, text[:n])
-		text = text[n:]
-	}
-	return dst
-}
-
-// byteLevelMatch is the length in bytes of the match at the start of text, which is not empty.
+// whose alternatives are tried from the left at every position.
 func byteLevelMatch(text string) int {
 	if n := contraction(text); n > 0 {
 		return n
@@ -86,56 +92,113 @@ func contraction(text string) int {
 
 // withPrefixSpace adds a blank before text that does not start with one, so that its first word looks like any other.
 func withPrefixSpace(next splitter) splitter {
-	return func(dst []string, text string) []string {
-		if text != "" && text[0] != ' ' {
-			text = " " + text
+	return func(dst []aligned, a aligned) ([]aligned, error) {
+		if !strings.HasPrefix(a.text, " ") {
+			a.prepend(" ")
 		}
-		return next(dst, text)
+		return next(dst, a)
 	}
 }
 
 // splitWhole makes one pre-token of the whole text.
-func splitWhole(dst []string, text string) []string {
-	if text == "" {
-		return dst
-	}
-	return append(dst, text)
-}
+func splitWhole(dst []aligned, a aligned) ([]aligned, error) { return append(dst, a), nil }
 
 // splitBert cuts at white space, which is removed, and around every punctuation character, which stays.
-func splitBert(dst []string, text string) []string {
+func splitBert(dst []aligned, a aligned) ([]aligned, error) {
 	start := 0
-	for i, r := range text {
+	for i, r := range a.text {
 		space := isSpace(r)
 		if !space && !isBertPunct(r) {
 			continue
 		}
 		if start < i {
-			dst = append(dst, text[start:i])
+			dst = append(dst, a.slice(start, i))
 		}
 		start = i + utf8.RuneLen(r)
 		if !space {
-			dst = append(dst, text[i:start])
+			dst = append(dst, a.slice(i, start))
 		}
 	}
-	if start < len(text) {
-		dst = append(dst, text[start:])
+	if start < len(a.text) {
+		dst = append(dst, a.slice(start, len(a.text)))
 	}
-	return dst
+	return dst, nil
+}
+
+// splitFixed cuts into pieces of length characters.
+func splitFixed(length int) splitter {
+	return func(dst []aligned, a aligned) ([]aligned, error) {
+		start, n := 0, 0
+		for i := range a.text {
+			if n == length {
+				dst = append(dst, a.slice(start, i))
+				start, n = i, 0
+			}
+			n++
+		}
+		return append(dst, a.slice(start, len(a.text))), nil
+	}
+}
+
+// splitMetaspace writes blanks as the replacement, puts one in front as the scheme says, and, with split, cuts before
+// every one.
+func splitMetaspace(replacement string, scheme prependScheme, split bool) splitter {
+	r, _ := utf8.DecodeRuneInString(replacement)
+	cut := splitMatches(runePattern(func(c rune) bool { return c == r }), mergedWithNext, false)
+	return func(dst []aligned, a aligned) ([]aligned, error) {
+		if strings.IndexByte(a.text, ' ') >= 0 {
+			if a.tracked {
+				blanks, err := literal(" ").findAll(a.text)
+				if err != nil {
+					return nil, err
+				}
+				a.replace(blanks, replacement)
+			} else {
+				a.text = strings.ReplaceAll(a.text, " ", replacement)
+			}
+		}
+		if scheme == prependAlways || scheme == prependFirst && a.start == 0 {
+			if !strings.HasPrefix(a.text, replacement) {
+				a.prepend(replacement)
+			}
+		}
+		if !split {
+			return append(dst, a), nil
+		}
+		return cut(dst, a)
+	}
+}
+
+// splitBytes writes the pieces of next in the byte alphabet.
+func splitBytes(next splitter) splitter {
+	return func(dst []aligned, a aligned) ([]aligned, error) {
+		from := len(dst)
+		dst, err := next(dst, a)
+		for i := from; i < len(dst); i++ {
+			dst[i].toBytes()
+		}
+		return dst, err
+	}
 }
 
 // splitInTurn lets each splitter cut the pieces of the one before it.
 func splitInTurn(members []splitter) splitter {
-	return func(dst []string, text string) []string {
-		pieces := []string{text}
+	return func(dst []aligned, a aligned) ([]aligned, error) {
+		pieces := []aligned{a}
 		for _, split := range members {
-			var next []string
+			next := make([]aligned, 0, len(pieces))
 			for _, p := range pieces {
-				next = split(next, p)
+				if p.text == "" {
+					continue
+				}
+				var err error
+				if next, err = split(next, p); err != nil {
+					return nil, err
+				}
 			}
 			pieces = next
 		}
-		return append(dst, pieces...)
+		return append(dst, pieces...), nil
 	}
 }
 

@@ -12,8 +12,10 @@ type Tokenizer struct {
 	normalize  normalizer    // nil for none
 	split      splitter
 	byteLevel  bool // words go to the model in the byte alphabet
+	needsPlace bool // words depend on where in the text they stand, which only tracked text knows
 	model      model
 	template   template
+	trim       trimmer // of offsets; nil for none
 	decoder    decoder
 
 	added    map[string]addedToken
@@ -43,32 +45,54 @@ func (t *Tokenizer) Encode(text string) ([]int32, error) {
 // EncodePlain is Encode without the post-processor's special tokens, the reference's
 // encode(text, add_special_tokens=False). Added tokens inside the text are still recognised.
 func (t *Tokenizer) EncodePlain(text string) ([]int32, error) {
-	if err := checkUTF8(text); err != nil {
+	ids := make([]int32, 0, len(text)/4+4)
+	err := t.walk(text, t.needsPlace, func(a *aligned, id int32) {
+		if id >= 0 {
+			ids = append(ids, id)
+			return
+		}
+		ids = t.cache.appendIDs(ids, a.text, t.wordIDs)
+	})
+	if err != nil {
 		return nil, err
 	}
-	ids := make([]int32, 0, len(text)/4+4)
-	var words []string
-	for _, outer := range t.raw.split(nil, text) {
+	return ids, nil
+}
+
+// walk visits the added tokens of text, with their ids, and the words between them, with -1. Words of a byte-level
+// tokenizer are not yet in the byte alphabet.
+func (t *Tokenizer) walk(text string, tracked bool, visit func(a *aligned, id int32)) error {
+	if err := checkUTF8(text); err != nil {
+		return err
+	}
+	var words []aligned
+	for _, outer := range t.raw.split(nil, aligned{text: text, tracked: tracked}) {
 		if outer.id >= 0 {
-			ids = append(ids, outer.id)
+			visit(&outer.aligned, outer.id)
 			continue
 		}
-		plain := outer.text
 		if t.normalize != nil {
-			plain = t.normalize(plain)
+			if err := t.normalize(&outer.aligned); err != nil {
+				return err
+			}
 		}
-		for _, s := range t.normalised.split(nil, plain) {
+		for _, s := range t.normalised.split(nil, outer.aligned) {
 			if s.id >= 0 {
-				ids = append(ids, s.id)
+				visit(&s.aligned, s.id)
 				continue
 			}
-			words = t.split(words[:0], s.text)
-			for _, w := range words {
-				ids = t.cache.appendIDs(ids, w, t.wordIDs)
+			var err error
+			if words, err = t.split(words[:0], s.aligned); err != nil {
+				return err
+			}
+			for i := range words {
+				if words[i].text != "" {
+					visit(&words[i], -1)
+				}
 			}
 		}
 	}
-	return ids, nil
+	return nil
 }
 
 func (t *Tokenizer) wordIDs(dst []int32, word string) []int32 {

@@ -102,6 +102,12 @@ table(
     "markTable is what the StripAccents normalizer removes (M).",
     [c for c in ALL if strip_accents.normalize_str(chr(c)) == ""],
 )
+digits = pre_tokenizers.Digits(individual_digits=True)
+table(
+    "numericTable",
+    "numericTable is what the Digits pre-tokenizer splits off.",
+    [c for c in ALL if len(digits.pre_tokenize_str("a" + chr(c) + "a")) == 3],
+)
 single = Tokenizer(models.BPE(vocab={"x": 0}, merges=[]))
 single.add_tokens([AddedToken("k", single_word=True, normalized=False)])
 table(

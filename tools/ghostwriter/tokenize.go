@@ -21,6 +21,8 @@ type tokenizeRequest struct {
 	decode      bool
 	skipSpecial bool
 	plain       bool
+	offsets     bool
+	pair        bool
 }
 
 func (a *app) tokenizeCommand() *cobra.Command {
@@ -30,7 +32,8 @@ func (a *app) tokenizeCommand() *cobra.Command {
 		Short: "Turn text lines into token ids",
 		Long: "Tokenize reads a text a line from standard input and writes one JSON object a line: {\"ids\": […]}, the ids of the\n" +
 			"reference's encode(text), special tokens added and nothing truncated. A line ends with \\n or \\r\\n; with --json-lines\n" +
-			"every line is a JSON string, which may hold line breaks. --decode goes the other way: a JSON array of ids a line in,\n" +
+			"every line is a JSON string, which may hold line breaks, and with --pair a JSON array of two strings, encoded together.\n" +
+			"--offsets adds where each token comes from, in characters (offsets) and bytes (byte_offsets). --decode goes the other way: a JSON array of ids a line in,\n" +
 			"{\"text\": …} out. Input is read as it comes, in bounded memory; --json changes nothing.",
 		Example: "  echo 'Hello world' | ghostwriter tokenize --tokenizer model/\n" +
 			"  echo '[15496, 995]' | ghostwriter tokenize --tokenizer gpt2/tokenizer.json --decode",
@@ -38,8 +41,8 @@ func (a *app) tokenizeCommand() *cobra.Command {
 			switch {
 			case r.tokenizer == "":
 				return fmt.Errorf("%w: --tokenizer is needed: a tokenizer's file or a model directory", errCommandLine)
-			case r.decode && (r.jsonLines || r.plain):
-				return fmt.Errorf("%w: --decode reads JSON arrays of ids; it goes with neither --json-lines nor --no-special-tokens", errCommandLine)
+			case r.decode && (r.jsonLines || r.plain || r.offsets || r.pair):
+				return fmt.Errorf("%w: --decode reads JSON arrays of ids; it goes with none of --json-lines, --pair, --offsets and --no-special-tokens", errCommandLine)
 			case r.skipSpecial && !r.decode:
 				return fmt.Errorf("%w: --skip-special-tokens goes with --decode", errCommandLine)
 			}
@@ -54,6 +57,8 @@ func (a *app) tokenizeCommand() *cobra.Command {
 	fl.StringVar(&r.tokenizer, "tokenizer", "", "tokenizer.json, vocabulary file or model directory")
 	fl.BoolVar(&r.jsonLines, "json-lines", false, "every input line is a JSON string")
 	fl.BoolVar(&r.plain, "no-special-tokens", false, "add no special tokens; those inside the text are still recognised")
+	fl.BoolVar(&r.pair, "pair", false, "every input line is a JSON array of two strings; adds token_type_ids")
+	fl.BoolVar(&r.offsets, "offsets", false, "add where in the text each token comes from")
 	fl.BoolVar(&r.decode, "decode", false, "turn ids into text: every input line is a JSON array of ids")
 	fl.BoolVar(&r.skipSpecial, "skip-special-tokens", false, "with --decode, leave special tokens out")
 	return c
@@ -63,7 +68,10 @@ func (a *app) tokenizeCommand() *cobra.Command {
 type lineConverter func(line string) (any, error)
 
 type tokenizedLine struct {
-	IDs []int32 `json:"ids"`
+	IDs         []int32  `json:"ids"`
+	TypeIDs     []int32  `json:"token_type_ids,omitempty"`
+	Offsets     [][2]int `json:"offsets,omitempty"`
+	ByteOffsets [][2]int `json:"byte_offsets,omitempty"`
 }
 
 type decodedLine struct {
@@ -80,6 +88,9 @@ func (r *tokenizeRequest) converter(t *tokenize.Tokenizer) lineConverter {
 			return decodedLine{Text: t.Decode(ids, r.skipSpecial)}, nil
 		}
 	}
+	if r.offsets || r.pair {
+		return func(line string) (any, error) { return r.detailed(t, line) }
+	}
 	encode := t.Encode
 	if r.plain {
 		encode = t.EncodePlain
@@ -89,20 +100,56 @@ func (r *tokenizeRequest) converter(t *tokenize.Tokenizer) lineConverter {
 		if err != nil {
 			return nil, err
 		}
-		ids, err := encode(text)
+		ids, err := encode(text.First)
 		return tokenizedLine{IDs: list(ids)}, err
 	}
 }
 
-func (r *tokenizeRequest) text(line string) (string, error) {
+// detailed is a line with type ids and offsets, as far as they were asked for.
+func (r *tokenizeRequest) detailed(t *tokenize.Tokenizer, line string) (any, error) {
+	text, err := r.text(line)
+	if err != nil {
+		return nil, err
+	}
+	d, err := t.EncodeDetailed(text, tokenize.EncodeOptions{NoSpecialTokens: r.plain})
+	if err != nil {
+		return nil, err
+	}
+	out := tokenizedLine{IDs: list(d.IDs)}
+	if r.pair {
+		out.TypeIDs = d.TypeIDs
+	}
+	if r.offsets {
+		out.Offsets, out.ByteOffsets = places(d.Runes), places(d.Bytes)
+	}
+	return out, nil
+}
+
+func places(spans []tokenize.Span) [][2]int {
+	out := make([][2]int, len(spans))
+	for i, s := range spans {
+		out[i] = [2]int{s.Start, s.End}
+	}
+	return out
+}
+
+// text reads an input line.
+func (r *tokenizeRequest) text(line string) (tokenize.Text, error) {
+	if r.pair {
+		var both []*string
+		if err := json.Unmarshal([]byte(line), &both); err != nil || len(both) != 2 || both[0] == nil || both[1] == nil {
+			return tokenize.Text{}, errors.New("it is not a JSON array of two strings")
+		}
+		return tokenize.Text{First: *both[0], Second: *both[1], Pair: true}, nil
+	}
 	if !r.jsonLines {
-		return line, nil
+		return tokenize.Text{First: line}, nil
 	}
 	var text *string
 	if err := json.Unmarshal([]byte(line), &text); err != nil || text == nil {
-		return "", errors.New("it is not a JSON string")
+		return tokenize.Text{}, errors.New("it is not a JSON string")
 	}
-	return *text, nil
+	return tokenize.Text{First: *text}, nil
 }
 
 // Limits of what is read at once: a batch keeps the processors busy, and a line must fit into memory.
