@@ -87,7 +87,7 @@ func parseReplace(raw json.RawMessage) (normalizer, error) {
 	}
 	p, err := o.Pattern.build()
 	if err != nil {
-		return nil, fmt.Errorf("Replace: %w", err)
+		return nil, fmt.Errorf("in Replace: %w", err)
 	}
 	return func(a *aligned) error {
 		found, err := p.findAll(a.text)
@@ -104,11 +104,11 @@ func parsePrecompiled(raw json.RawMessage) (normalizer, error) {
 		Charsmap []byte `json:"precompiled_charsmap"`
 	}
 	if err := decodeStrict(raw, &o); err != nil {
-		return nil, fmt.Errorf("Precompiled: %w", err)
+		return nil, fmt.Errorf("in Precompiled: %w", err)
 	}
 	m, err := newCharsMap(o.Charsmap)
 	if err != nil {
-		return nil, fmt.Errorf("Precompiled: %w", err)
+		return nil, fmt.Errorf("in Precompiled: %w", err)
 	}
 	return sure(m.normalize), nil
 }

@@ -140,7 +140,7 @@ func parseSplit(raw json.RawMessage) (preTokenizer, error) {
 	}
 	p, err := o.Pattern.build()
 	if err != nil {
-		return preTokenizer{}, fmt.Errorf("Split: %w", err)
+		return preTokenizer{}, fmt.Errorf("in Split: %w", err)
 	}
 	return preTokenizer{split: splitMatches(p, o.Behavior, o.Invert)}, nil
 }
