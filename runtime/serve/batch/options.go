@@ -4,12 +4,12 @@ import "time"
 
 // Options bound batches and waiting. Zero values take the defaults.
 type Options struct {
-	Tokens  int           // most longest length × rows of a batch; 4096. One caller alone may need more
+	Tokens  int           // most longest length × rows of a batch; 2048. One caller alone may need more
 	Rows    int           // most rows of a batch; 64; 1 joins nothing
 	Waiting int           // most callers that wait; 512
 	Workers int           // batches computed at once; 1
 	Delay   time.Duration // how long a batch that is not full waits for more; 0
-	// Padding is the most made-up tokens of a batch, as a share of all; 0.25.
+	// Padding is the most made-up tokens of a batch, as a share of all; 0.1.
 	// Negative lets only rows of one length together.
 	Padding float64
 }
@@ -19,13 +19,13 @@ func (o Options) WithDefaults() Options {
 	for _, d := range []struct {
 		v *int
 		d int
-	}{{&o.Tokens, 4096}, {&o.Rows, 64}, {&o.Waiting, 512}, {&o.Workers, 1}} {
+	}{{&o.Tokens, 2048}, {&o.Rows, 64}, {&o.Waiting, 512}, {&o.Workers, 1}} {
 		if *d.v <= 0 {
 			*d.v = d.d
 		}
 	}
 	if o.Padding == 0 {
-		o.Padding = 0.25
+		o.Padding = 0.1
 	}
 	return o
 }

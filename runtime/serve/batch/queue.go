@@ -1,10 +1,12 @@
 package batch
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,13 +163,25 @@ func (q *Queue[T, R]) next() []*caller[T, R] {
 	}
 }
 
-// gather lists the oldest caller and those that fit beside it; there is one.
+// gather lists the oldest caller, of whom there is one, and those that fit beside
+// it, the nearest in length first: they need the least padding.
 func (q *Queue[T, R]) gather() ([]*caller[T, R], total) {
-	var group []*caller[T, R]
-	var sum total
-	for e := q.waiting.Front(); e != nil; e = e.Next() {
-		c := e.Value.(*caller[T, R])
-		if grown := sum.with(c.size); len(group) == 0 || c.key == group[0].key && q.options.fits(grown) {
+	oldest := q.waiting.Front().Value.(*caller[T, R])
+	group, sum := []*caller[T, R]{oldest}, total{}.with(oldest.size)
+	if q.options.full(sum) {
+		return group, sum
+	}
+	var others []*caller[T, R]
+	for e := q.waiting.Front().Next(); e != nil; e = e.Next() {
+		if c := e.Value.(*caller[T, R]); c.key == oldest.key {
+			others = append(others, c)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b *caller[T, R]) int {
+		return cmp.Compare(distance(a.size, oldest.size), distance(b.size, oldest.size))
+	})
+	for _, c := range others {
+		if grown := sum.with(c.size); q.options.fits(grown) {
 			group, sum = append(group, c), grown
 		}
 		if q.options.full(sum) {
@@ -176,6 +190,8 @@ func (q *Queue[T, R]) gather() ([]*caller[T, R], total) {
 	}
 	return group, sum
 }
+
+func distance(a, b Size) int { return max(a.Length-b.Length, b.Length-a.Length) }
 
 // serve computes a batch and answers its callers.
 func (q *Queue[T, R]) serve(group []*caller[T, R]) {

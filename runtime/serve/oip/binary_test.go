@@ -1,6 +1,7 @@
 package oip
 
 import (
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,4 +126,29 @@ func FuzzDecodeData(f *testing.F) {
 			t.Errorf("%s became %s: %v", data, again, err)
 		}
 	})
+}
+
+// BenchmarkParseInfer reads a request of 2 × 64 integers.
+func BenchmarkParseInfer(b *testing.B) {
+	ids := "[" + strings.TrimSuffix(strings.Repeat("12345,", 64), ",") + "]"
+	body := []byte(`{"inputs":[` + strings.Replace(echoOf("INT64", "[1,64]", ids), `"x"`, `"input_ids"`, 1) + "," + echoOf("INT64", "[1,64]", ids) + `]}`)
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		if _, err := parseInfer(body, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkInfer answers a request through a handler, without a network.
+func BenchmarkInfer(b *testing.B) {
+	s, _, _ := newServer(b, serve.Options{})
+	body := sumOf("[1,3]", "[1,2,3]")
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest("POST", "/v2/models/sum/infer", strings.NewReader(body)))
+		if w.Code != 200 {
+			b.Fatal(w.Body)
+		}
+	}
 }
