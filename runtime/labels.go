@@ -60,3 +60,41 @@ func readLabels(dir string) (labelConfig, error) {
 	}
 	return c, nil
 }
+
+// Labels are the names of a classifier's classes, in their order; nil for a model
+// that gives no scores of classes.
+func (m *Model) Labels() ([]string, error) {
+	output, err := m.classOutput()
+	if errors.Is(err, ErrUsage) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, outputs, err := m.Signature()
+	if err != nil {
+		return nil, err
+	}
+	labels, err := readLabels(m.Dir())
+	if err != nil {
+		return nil, err
+	}
+	n := len(labels.names)
+	for _, o := range outputs {
+		switch {
+		case o.Name != output:
+		case o.HasShape && len(o.Dims) != 2:
+			return nil, nil
+		case o.HasShape && o.Dims[1] > 0:
+			n = int(min(o.Dims[1], maxLabels))
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	names := make([]string, n)
+	for k := range names {
+		names[k] = labels.name(k)
+	}
+	return names, nil
+}
