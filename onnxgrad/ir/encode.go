@@ -58,7 +58,7 @@ func (g *Graph) Save(path string) error { return g.SaveAs(path, SaveOptions{}) }
 // tensor at a time, as they are written.
 func (g *Graph) SaveAs(path string, o SaveOptions) error {
 	var layout *dataLayout
-	if o.External || g.weightBytes() > maxInline {
+	if o.External || g.WeightBytes() > maxInline {
 		var err error
 		if layout, err = g.layOut(cmp.Or(o.Data, filepath.Base(path)+".data")); err != nil {
 			return err
@@ -74,7 +74,8 @@ func (g *Graph) SaveAs(path string, o SaveOptions) error {
 	return durable.WriteFile(path, 0o644, r.writeTo)
 }
 
-func (g *Graph) weightBytes() int64 {
+// WeightBytes is the size of all initializers.
+func (g *Graph) WeightBytes() int64 {
 	var sum int64
 	for _, t := range g.Inits {
 		n, _ := t.DType.bytesFor(t.Len())

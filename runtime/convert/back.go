@@ -384,7 +384,7 @@ func (b *back) write(ctx context.Context, dst string) error {
 				return err
 			}
 		}
-		b.report.Bytes, err = folderBytes(tmp)
+		b.report.Bytes, err = treeBytes(tmp)
 		return err
 	})
 }

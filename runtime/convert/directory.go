@@ -45,7 +45,7 @@ func write(ctx context.Context, c *Config, w Weights, src, dst string, o Options
 		if err := carry(ctx, src, tmp); err != nil {
 			return err
 		}
-		report.Bytes, err = folderBytes(tmp)
+		report.Bytes, err = treeBytes(tmp)
 		return err
 	})
 	if err != nil {
@@ -106,8 +106,11 @@ func vacant(dst string) error {
 }
 
 // carry copies what belongs to a model beside its weights.
-func carry(ctx context.Context, src, dst string) error {
-	for _, name := range carried {
+func carry(ctx context.Context, src, dst string) error { return carryFiles(ctx, src, dst, carried) }
+
+// carryFiles copies those of the named files that src has.
+func carryFiles(ctx context.Context, src, dst string, names []string) error {
+	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -132,15 +135,18 @@ func carry(ctx context.Context, src, dst string) error {
 	return nil
 }
 
-func folderBytes(dir string) (int64, error) {
-	entries, err := os.ReadDir(dir)
+// treeBytes is the size of all files below dir.
+func treeBytes(dir string) (int64, error) {
 	var sum int64
-	for _, e := range entries {
-		info, ierr := e.Info()
-		if ierr != nil {
-			return 0, ierr
+	err := filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
 		}
-		sum += info.Size()
-	}
+		info, err := d.Info()
+		if err == nil {
+			sum += info.Size()
+		}
+		return err
+	})
 	return sum, err
 }

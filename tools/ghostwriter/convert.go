@@ -21,12 +21,18 @@ type conversion struct {
 
 	back     convert.BackOptions // of --to hf
 	maxShard runtime.Bytes
+
+	triton convert.TritonOptions // of --to triton
+
+	quantize convert.QuantizeOptions
+	bits     string
 }
 
 // targets are what convert writes, by the value of --to.
 var targets = map[string]func(a *app, cmd *cobra.Command, src string, f *conversion) error{
-	"onnx": (*app).convertToONNX,
-	"hf":   (*app).convertToHF,
+	"onnx":   (*app).convertToONNX,
+	"hf":     (*app).convertToHF,
+	"triton": (*app).convertToTriton,
 }
 
 func (a *app) convertCommand() *cobra.Command {
@@ -51,6 +57,8 @@ func (a *app) convertCommand() *cobra.Command {
 	c.Flags().StringVar(&f.to, "to", "onnx", "what to write: "+strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
 	f.add(c)
 	f.addBack(c)
+	f.addTriton(c)
+	f.addQuantize(c)
 	c.AddCommand(a.convertNewCommand())
 	return c
 }
@@ -88,6 +96,9 @@ func (a *app) convertToONNX(cmd *cobra.Command, src string, f *conversion) error
 	o, err := f.resolve()
 	if err != nil {
 		return err
+	}
+	if f.bits != "" {
+		return a.convertQuantized(cmd, src, f, o)
 	}
 	r, err := convert.ToONNX(cmd.Context(), src, f.out, o)
 	if err != nil {
