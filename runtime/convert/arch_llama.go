@@ -14,13 +14,8 @@ var (
 	})
 	mistral = family("mistral", "Mistral", llamaStyle{
 		heads: 32, kvHeads: 8, layers: 32, width: 4096, inner: 14336, vocabulary: 32000,
-		biases: func(*Config) (bool, bool) { return false, false },
-		windows: func(c *Config, layers int64) []int64 {
-			if c.Null("sliding_window") {
-				return make([]int64, layers)
-			}
-			return repeated(layers, c.Size(4096, "sliding_window"))
-		},
+		biases:  func(*Config) (bool, bool) { return false, false },
+		windows: mistralWindows,
 	})
 	qwen2 = family("qwen2", "Qwen2", llamaStyle{
 		heads: 32, kvHeads: 32, layers: 32, width: 4096, inner: 22016, vocabulary: 151936,
@@ -108,6 +103,7 @@ func (s llamaStyle) read(c *Config) llamaConfig {
 	if s.windows != nil {
 		m.window = s.windows(c, m.layers)
 	}
+	c.Only("use_bidirectional_attention", false, "tokens that see later ones")
 	act := s.act
 	if act == "" {
 		act = "silu"
@@ -141,6 +137,14 @@ func qwenWindows(c *Config, layers int64) []int64 {
 		}
 	}
 	return out
+}
+
+// mistralWindows: every layer looks back sliding_window tokens; null is no window.
+func mistralWindows(c *Config, layers int64) []int64 {
+	if c.Null("sliding_window") {
+		return make([]int64, layers)
+	}
+	return repeated(layers, c.Size(4096, "sliding_window"))
 }
 
 func repeated(n, v int64) []int64 {
