@@ -29,8 +29,10 @@ const maxID = 1<<31 - 2
 //     upper-case pieces;
 //   - a byte-level BPE vocabulary (vocab.json or encoder.json, merges.txt or vocab.bpe; either may be named, the other
 //     lies beside it);
+//   - a SentencePiece model (spiece.model, tokenizer.model), as transformers converts it: a Unigram model is T5's, a BPE
+//     model Llama's;
 //   - a directory with one of these, where tokenizer_config.json, special_tokens_map.json and added_tokens.json count
-//     as well.
+//     as well, as they do for transformers' AutoTokenizer.
 //
 // Truncation and padding stored in a tokenizer.json are not applied. A component that is not supported is an error that
 // names it. Errors are of type *LoadError, or those of opening a file.
@@ -57,8 +59,19 @@ func problem(format string, args ...any) *LoadError {
 	return &LoadError{Problem: fmt.Sprintf(format, args...)}
 }
 
-// readFile reads a file of a tokenizer; more than maxTokenizerBytes, or what is not UTF-8, is an error.
+// readFile reads a text file of a tokenizer; more than maxTokenizerBytes, or what is not UTF-8, is an error.
 func readFile(path string) ([]byte, error) {
+	data, err := readBytes(path)
+	if err != nil {
+		return nil, err
+	}
+	if !utf8.Valid(data) {
+		return nil, &LoadError{Path: path, Problem: "file is not UTF-8"}
+	}
+	return data, nil
+}
+
+func readBytes(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
@@ -70,9 +83,6 @@ func readFile(path string) ([]byte, error) {
 	}
 	if len(data) > maxTokenizerBytes {
 		return nil, &LoadError{Path: path, Problem: fmt.Sprintf("file is larger than %d MiB", maxTokenizerBytes>>20)}
-	}
-	if !utf8.Valid(data) {
-		return nil, &LoadError{Path: path, Problem: "file is not UTF-8"}
 	}
 	return data, nil
 }
@@ -98,8 +108,7 @@ func inFile(path string, err error) error {
 var (
 	bpeVocabNames = []string{"vocab.json", "encoder.json"}
 	bpeMergeNames = []string{"merges.txt", "vocab.bpe"}
-	// What other tokenizers leave in a directory, with the remedy.
-	foreignNames = []string{"spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model"}
+	spmNames      = []string{"spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "spm.model"}
 )
 
 func loadFile(path string) (*Tokenizer, error) {
@@ -125,7 +134,9 @@ func loadFile(path string) (*Tokenizer, error) {
 				strings.Join(bpeMergeNames, " or "))
 		}
 		return loadBPE(path, merges, settings{})
-	case ext == ".model" || ext == ".tiktoken":
+	case ext == ".model":
+		return loadSPM(path, settings{})
+	case ext == ".tiktoken":
 		return nil, problem("%s files are not supported; save the tokenizer as tokenizer.json (save_pretrained of transformers does)", ext)
 	}
 	data, err := readFile(path)
@@ -157,11 +168,19 @@ func loadDirectory(dir string) (*Tokenizer, error) {
 		t, err := parseWordPiece(data, s)
 		return t, inFile(path, err)
 	}
-	if foreign := firstIn(dir, foreignNames); foreign != "" {
-		return nil, problem("only %s is there, a SentencePiece model, which is not supported; save the tokenizer as tokenizer.json",
-			filepath.Base(foreign))
+	if spm := firstIn(dir, spmNames); spm != "" {
+		return loadSPM(spm, s)
 	}
-	return nil, problem("no tokenizer here: looked for tokenizer.json, vocab.json with merges.txt, and vocab.txt")
+	return nil, problem("no tokenizer here: looked for tokenizer.json, vocab.json with merges.txt, vocab.txt, and %s", strings.Join(spmNames, ", "))
+}
+
+func loadSPM(path string, s settings) (*Tokenizer, error) {
+	data, err := readBytes(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := loadSentencePiece(data, s)
+	return t, inFile(path, err)
 }
 
 func loadBPE(vocabPath, mergesPath string, s settings) (*Tokenizer, error) {

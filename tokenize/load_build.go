@@ -34,6 +34,11 @@ func (d description) build(s settings) (*Tokenizer, error) {
 		return nil, problem("decoder: %v", err)
 	}
 	t.decoder = append(t.decoder, s.decoding(d.model.suffix)...)
+	if own, err := s.classTemplate(t.TokenToID); err != nil {
+		return nil, problem("%v", err)
+	} else if own != nil {
+		d.postProcessor = own
+	}
 	post, err := parsePostProcessor(d.postProcessor, t.TokenToID)
 	if err != nil {
 		return nil, problem("post_processor: %v", err)
@@ -44,6 +49,7 @@ func (d description) build(s settings) (*Tokenizer, error) {
 	}
 	t.special = t.findSpecials(s, d.model.unknown, post.cls, post.sep)
 	t.size = t.largestID() + 1
+	t.chatTemplate = s.chatTemplate
 	return t, nil
 }
 
@@ -105,11 +111,15 @@ func (t *Tokenizer) addTokens(fromFile []addedToken, s settings) ([]addedToken, 
 	return order, nil
 }
 
-// roleTokens are the tokens with a role that the files beside the tokenizer name, in a fixed order.
+// roleTokens are the tokens with a role that the files beside the tokenizer, or its class, name, in a fixed order.
 func (s settings) roleTokens() []addedToken {
 	var out []addedToken
 	for _, key := range roleKeys {
-		if r := s.roles[key]; r.Content != "" {
+		r, said := s.roles[key]
+		if content := tokenizerClasses[s.class].roles[key]; !said && content != "" {
+			r = roleToken{addedToken{Content: content, Special: true}}
+		}
+		if r.Content != "" {
 			out = append(out, r.addedToken)
 		}
 	}
@@ -200,6 +210,9 @@ func (t *Tokenizer) findSpecials(s settings, unknown, cls, sep string) SpecialID
 		}
 		if own[key] != "" {
 			return t.idOr(own[key], -1)
+		}
+		if class, known := tokenizerClasses[s.class]; known {
+			return t.idOr(class.roles[key], -1)
 		}
 		for _, name := range usualNames[key] {
 			if a, ok := t.added[name]; ok && a.Special {

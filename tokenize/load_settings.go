@@ -17,6 +17,11 @@ type settings struct {
 	chineseChars *bool
 	prefixSpace  *bool
 	addBOS       *bool
+	addEOS       *bool
+	legacy       *bool // of SentencePiece models: blanks are put in front of every piece of text between special tokens
+	extraIDCount *int  // extra_ids
+	config       bool  // there is a tokenizer_config.json
+	chatTemplate string
 	cleanUp      bool                 // clean_up_tokenization_spaces
 	added        []addedToken         // added_tokens_decoder, by id
 	roles        map[string]roleToken // by key: bos_token, …
@@ -60,13 +65,17 @@ type configJSON struct {
 	ChineseChars *bool                      `json:"tokenize_chinese_chars"`
 	PrefixSpace  *bool                      `json:"add_prefix_space"`
 	AddBOS       *bool                      `json:"add_bos_token"`
+	AddEOS       *bool                      `json:"add_eos_token"`
+	Legacy       *bool                      `json:"legacy"`
+	ExtraIDs     *int                       `json:"extra_ids"`
+	ChatTemplate json.RawMessage            `json:"chat_template"`
 	CleanUp      *bool                      `json:"clean_up_tokenization_spaces"`
 	SplitSpecial *bool                      `json:"split_special_tokens"`
 	AddedDecoder map[string]json.RawMessage `json:"added_tokens_decoder"`
 }
 
-// readSettings reads tokenizer_config.json, special_tokens_map.json and added_tokens.json of a directory, each if it is
-// there. Where the first two disagree about a role the first counts.
+// readSettings reads tokenizer_config.json, special_tokens_map.json, added_tokens.json and chat_template.jinja of
+// a directory, each if it is there. Where the first two disagree about a role the first counts.
 func readSettings(dir string) (settings, error) {
 	var s settings
 	for _, file := range []struct {
@@ -76,6 +85,7 @@ func readSettings(dir string) (settings, error) {
 		{"tokenizer_config.json", s.parseConfig},
 		{"special_tokens_map.json", s.parseRoles},
 		{"added_tokens.json", s.parseAdded},
+		{"chat_template.jinja", func(data []byte) error { s.chatTemplate = string(data); return nil }},
 	} {
 		path := filepath.Join(dir, file.name)
 		data, err := readOptional(path)
@@ -103,6 +113,11 @@ func (s *settings) parseConfig(data []byte) error {
 	s.doLowerCase, s.stripAccents, s.chineseChars = c.DoLowerCase, c.StripAccents, c.ChineseChars
 	s.prefixSpace, s.addBOS = c.PrefixSpace, c.AddBOS
 	s.cleanUp = c.CleanUp != nil && *c.CleanUp
+	s.config, s.addEOS, s.legacy, s.extraIDCount = true, c.AddEOS, c.Legacy, c.ExtraIDs
+	var err error
+	if s.chatTemplate, err = parseChatTemplate(c.ChatTemplate); err != nil {
+		return err
+	}
 	if len(c.AddedDecoder) > maxAddedTokens {
 		return fmt.Errorf("added_tokens_decoder: more than %d tokens", maxAddedTokens)
 	}
@@ -168,7 +183,11 @@ func (s *settings) override(d *description) error {
 		return fmt.Errorf("normalizer: %w", err)
 	}
 	d.normalizer = raw
-	raw, err = overridden(d.preTokenizer, "ByteLevel", map[string]*bool{"add_prefix_space": s.prefixSpace})
+	prefix := s.prefixSpace
+	if prefix == nil && s.config {
+		prefix = new(bool) // whatever tokenizer.json says: so does transformers
+	}
+	raw, err = overridden(d.preTokenizer, "ByteLevel", map[string]*bool{"add_prefix_space": prefix})
 	if err != nil {
 		return fmt.Errorf("pre_tokenizer: %w", err)
 	}

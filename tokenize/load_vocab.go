@@ -71,23 +71,53 @@ func holdsUpperCase(vocab map[string]int) bool {
 	return false
 }
 
-// family is what a byte-level vocabulary without a tokenizer.json does not say about itself.
+// family is what a vocabulary of BPE without a tokenizer.json does not say about itself.
 type family struct {
-	special []addedToken
-	roberta bool // RobertaProcessing, otherwise no tokens are added
+	special    []addedToken
+	roberta    bool // RobertaProcessing, otherwise no tokens are added
+	normalizer json.RawMessage
+	pre        json.RawMessage // nil for ByteLevel
+	unknown    string
+	suffix     string // of a word's last token
+	merges     int    // at most so many are read; 0 for all
+	post       func(vocab map[string]int) json.RawMessage
 }
 
+// clipPattern is by what CLIP's tokenizer cuts words.
+const clipPattern = `'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+`
+
 var (
-	gpt2Family    = family{special: []addedToken{{Content: "<|endoftext|>"}}}
+	gpt2Family    = family{special: []addedToken{{Content: endOfText}}}
 	robertaFamily = family{roberta: true, special: []addedToken{
 		{Content: "<s>"}, {Content: "<pad>"}, {Content: "</s>"}, {Content: "<unk>"}, {Content: "<mask>", LStrip: true}}}
+	qwen2Family = family{special: []addedToken{{Content: endOfText}}, normalizer: typed("NFC", struct{}{}),
+		pre: splitThenBytes(qwenPattern, isolated, false, false)}
+	clipFamily = family{special: []addedToken{{Content: "<|startoftext|>"}, {Content: endOfText}}, unknown: endOfText, suffix: "</w>",
+		normalizer: typed("Sequence", map[string]any{"normalizers": []any{map[string]any{"type": "NFC"},
+			map[string]any{"type": "Replace", "pattern": map[string]any{"Regex": `\s+`}, "content": " "}, map[string]any{"type": "Lowercase"}}}),
+		pre:    splitThenBytes(clipPattern, removed, true, true),
+		merges: 49152 - 256 - 2, // of a vocabulary of 49,408
+		post: func(vocab map[string]int) json.RawMessage {
+			const start = "<|startoftext|>"
+			return typed("RobertaProcessing", map[string]any{"cls": []any{start, vocab[start]}, "sep": []any{endOfText, vocab[endOfText]},
+				"trim_offsets": false, "add_prefix_space": false})
+		}}
 )
 
+// splitThenBytes is the pre-tokenizer that splits by a pattern and then writes the byte alphabet.
+func splitThenBytes(pattern string, b behaviour, invert, useRegex bool) json.RawMessage {
+	return typed("Sequence", map[string]any{"pretokenizers": []any{
+		map[string]any{"type": "Split", "pattern": map[string]any{"Regex": pattern}, "behavior": b, "invert": invert},
+		map[string]any{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": useRegex}}})
+}
+
 // bpeFamilies are the tokenizer classes that read vocab.json and merges.txt.
-var bpeFamilies = map[string]family{"": {}, "GPT2Tokenizer": gpt2Family, "RobertaTokenizer": robertaFamily}
+var bpeFamilies = map[string]family{"": {}, "GPT2Tokenizer": gpt2Family, "RobertaTokenizer": robertaFamily, "BartTokenizer": robertaFamily,
+	"Qwen2Tokenizer": qwen2Family, "CLIPTokenizer": clipFamily}
 
 // parseBPE builds the tokenizer of a vocab.json with its merges.txt. Unless tokenizer_config.json says which family it
-// is, it is RoBERTa's when it holds <s>, </s> and <mask>, otherwise GPT-2's.
+// is, it is RoBERTa's when it holds <s>, </s> and <mask>, CLIP's when it holds <|startoftext|> and tokens that end words,
+// otherwise GPT-2's.
 func parseBPE(vocabData, mergesData []byte, s settings) (*Tokenizer, error) {
 	vocab, err := decodeVocab(vocabData)
 	if err != nil {
@@ -97,10 +127,6 @@ func parseBPE(vocabData, mergesData []byte, s settings) (*Tokenizer, error) {
 	if err != nil {
 		return nil, problem("merges: %v", err)
 	}
-	m, err := newBPEModel(vocab, merges, bpeOptions{})
-	if err != nil {
-		return nil, problem("%v", err)
-	}
 	f, known := bpeFamilies[s.class]
 	if !known {
 		return nil, problem("tokenizer class %s without a tokenizer.json is not supported; save it with one", shown(s.class))
@@ -108,7 +134,18 @@ func parseBPE(vocabData, mergesData []byte, s settings) (*Tokenizer, error) {
 	if s.class == "" {
 		f = guessFamily(vocab)
 	}
-	d := description{model: builtModel{model: m}, preTokenizer: typed("ByteLevel", map[string]any{"add_prefix_space": false}), decoder: typed("ByteLevel", struct{}{})}
+	if f.merges > 0 && len(merges) > f.merges {
+		merges = merges[:f.merges]
+	}
+	m, err := newBPEModel(vocab, merges, bpeOptions{unknown: f.unknown, suffix: f.suffix})
+	if err != nil {
+		return nil, problem("%v", err)
+	}
+	d := description{model: builtModel{model: m, unknown: f.unknown, suffix: f.suffix}, normalizer: f.normalizer, preTokenizer: f.pre,
+		decoder: typed("ByteLevel", struct{}{})}
+	if d.preTokenizer == nil {
+		d.preTokenizer = typed("ByteLevel", map[string]any{"add_prefix_space": false})
+	}
 	d.added, d.postProcessor, err = f.parts(vocab, s)
 	if err != nil {
 		return nil, problem("%v", err)
@@ -117,6 +154,13 @@ func parseBPE(vocabData, mergesData []byte, s settings) (*Tokenizer, error) {
 }
 
 func guessFamily(vocab map[string]int) family {
+	if _, ok := vocab["<|startoftext|>"]; ok {
+		for token := range vocab {
+			if strings.HasSuffix(token, clipFamily.suffix) {
+				return clipFamily
+			}
+		}
+	}
 	for _, token := range []string{"<s>", "</s>", "<mask>"} {
 		if _, ok := vocab[token]; !ok {
 			return gpt2Family
@@ -135,6 +179,8 @@ func (f family) parts(vocab map[string]int, s settings) ([]addedToken, json.RawM
 		}
 	}
 	switch {
+	case f.post != nil:
+		return special, f.post(vocab), nil
 	case f.roberta:
 		cls, sep := roleContent(s, "cls_token", "<s>"), roleContent(s, "sep_token", "</s>")
 		return special, typed("RobertaProcessing", map[string]any{"cls": []any{cls, vocab[cls]}, "sep": []any{sep, vocab[sep]}}), nil

@@ -22,7 +22,10 @@ type Tokenizer struct {
 	addedIDs map[int]addedToken
 	special  SpecialIDs
 	size     int
-	cache    *wordCache
+
+	chatTemplate string
+
+	cache *wordCache
 }
 
 // An Encoding is a sequence of token ids with their segment ids (token_type_ids), of the same length.

@@ -21,7 +21,7 @@ import tempfile
 import unicodedata
 
 from tokenizers import Tokenizer
-from transformers import BertTokenizerFast, DistilBertTokenizerFast
+from transformers import AutoTokenizer, BertTokenizerFast, DistilBertTokenizerFast, T5TokenizerFast
 
 import kinds
 
@@ -148,6 +148,54 @@ def published(data, folder):
     yield "distilbert", lambda: DistilBertTokenizerFast.from_pretrained(path), path
 
 
+def directories(corpus, size, folder):
+    """Directories as transformers' AutoTokenizer reads them, and a SentencePiece model alone."""
+
+    def put(name, config, **files):
+        d = os.path.join(folder, "dir-" + name)
+        os.makedirs(d)
+        with open(os.path.join(d, "tokenizer_config.json"), "w") as f:
+            json.dump(config, f)
+        for file, content in files.items():
+            with open(os.path.join(d, file.replace("__", ".")), "wb") as f:
+                f.write(content)
+        return "dir-" + name, lambda: AutoTokenizer.from_pretrained(d), d
+
+    t5 = kinds.sentencepiece_model(corpus, size, **kinds.T5_OPTIONS)
+    llama = kinds.sentencepiece_model(corpus, size, **kinds.LLAMA_OPTIONS)
+    path = os.path.join(folder, "spiece.model")
+    with open(path, "wb") as f:
+        f.write(t5)
+    yield "spiece.model", lambda: T5TokenizerFast(path, add_prefix_space=True), path
+    yield put("t5", {"tokenizer_class": "T5Tokenizer", "extra_ids": 7, "clean_up_tokenization_spaces": True}, spiece__model=t5)
+    yield put("t5-new", {"tokenizer_class": "T5Tokenizer", "legacy": False}, spiece__model=t5)
+    yield put("xlmr", {"tokenizer_class": "XLMRobertaTokenizer"}, sentencepiece__bpe__model=t5)
+    yield put("llama", {"tokenizer_class": "LlamaTokenizer"}, tokenizer__model=llama)
+    yield put("llama-new", {"tokenizer_class": "LlamaTokenizer", "legacy": False, "add_eos_token": True}, tokenizer__model=llama)
+    yield put("llama-plain", {"tokenizer_class": "LlamaTokenizer", "add_bos_token": False, "add_prefix_space": False}, tokenizer__model=llama)
+
+    def bpe_files(make):
+        with tempfile.TemporaryDirectory() as d:
+            make(corpus, size).model.save(d)
+            return {n.replace(".", "__"): open(os.path.join(d, n), "rb").read() for n in ("vocab.json", "merges.txt")}
+
+    def opt(corpus, size):
+        return kinds.train_bpe(corpus, size, ["</s>"], kinds.pre_tokenizers.ByteLevel(add_prefix_space=False))
+
+    qwen = bpe_files(kinds.qwen2)
+    added = {str(size + i): {"content": c, "special": i < 3, "normalized": False} for i, c in enumerate(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>"])}
+    yield put("qwen2", {"tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": added, "eos_token": "<|im_end|>"}, **qwen)
+    yield put("clip", {"tokenizer_class": "CLIPTokenizer"}, **bpe_files(kinds.clip))
+    yield put("gpt2", {"tokenizer_class": "GPT2Tokenizer", "add_bos_token": True, "bos_token": "</s>", "add_prefix_space": True}, **bpe_files(opt))
+    file = lambda make: make(corpus, size).to_str().encode()
+    yield put("byte-first", {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": True}, tokenizer__json=file(kinds.byte_first))
+    prefixed = json.loads(file(kinds.byte_first))
+    prefixed["pre_tokenizer"] = prefixed["pre_tokenizer"]["pretokenizers"][0]
+    yield put("prefix", {"tokenizer_class": "PreTrainedTokenizerFast"}, tokenizer__json=json.dumps(prefixed).encode())
+    yield put("llama3", {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>", "clean_up_tokenization_spaces": True, "pad_token": "<pad>"}, tokenizer__json=file(kinds.llama3))
+    yield put("llama2", {"tokenizer_class": "LlamaTokenizerFast", "add_eos_token": True, "additional_special_tokens": ["<tool>"]}, tokenizer__json=file(kinds.llama2))
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--ghostwriter", required=True)
@@ -162,6 +210,7 @@ def main():
         jobs = list(published(a.data, folder))
         for kind in kinds.KINDS:
             jobs.append((kind.__name__, lambda kind=kind: kind(corpus, a.vocab), os.path.join(folder, kind.__name__ + ".json")))
+        jobs += directories(corpus, a.vocab, folder)
         for name, make, path in jobs:
             if a.only and name not in a.only:
                 continue
