@@ -48,6 +48,29 @@ type SaveOptions struct {
 	External bool
 	// Data names the file beside the model; "" is the model's name + ".data".
 	Data string
+	// Interrupt, a context's Err, is asked before each piece of the weights; an
+	// error ends the writing.
+	Interrupt func() error
+}
+
+// guard asks interrupt before each write.
+func guard(w io.Writer, interrupt func() error) io.Writer {
+	if interrupt == nil {
+		return w
+	}
+	return guardedWriter{w, interrupt}
+}
+
+type guardedWriter struct {
+	io.Writer
+	interrupt func() error
+}
+
+func (g guardedWriter) Write(b []byte) (int, error) {
+	if err := g.interrupt(); err != nil {
+		return 0, err
+	}
+	return g.Writer.Write(b)
 }
 
 // Save writes the graph to path; weights of more than maxInline bytes together
@@ -63,7 +86,7 @@ func (g *Graph) SaveAs(path string, o SaveOptions) error {
 		if layout, err = g.layOut(cmp.Or(o.Data, filepath.Base(path)+".data")); err != nil {
 			return err
 		}
-		if err := layout.write(filepath.Join(filepath.Dir(path), layout.location)); err != nil {
+		if err := layout.write(filepath.Join(filepath.Dir(path), layout.location), o.Interrupt); err != nil {
 			return err
 		}
 	}
@@ -71,7 +94,7 @@ func (g *Graph) SaveAs(path string, o SaveOptions) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", path, err)
 	}
-	return durable.WriteFile(path, 0o644, r.writeTo)
+	return durable.WriteFile(path, 0o644, func(w io.Writer) error { return r.writeTo(guard(w, o.Interrupt)) })
 }
 
 // WeightBytes is the size of all initializers.
@@ -111,7 +134,7 @@ func (g *Graph) layOut(location string) (*dataLayout, error) {
 	return l, nil
 }
 
-func (l *dataLayout) write(path string) error {
+func (l *dataLayout) write(path string, interrupt func() error) error {
 	return durable.WriteFile(path, 0o644, func(w io.Writer) error {
 		f, ok := w.(io.WriterAt)
 		if !ok {
@@ -119,7 +142,7 @@ func (l *dataLayout) write(path string) error {
 		}
 		for _, t := range l.tensors {
 			out := bufio.NewWriterSize(io.NewOffsetWriter(f, l.offset[t.Name]), 1<<20)
-			if err := errors.Join(t.writeTo(out), out.Flush()); err != nil {
+			if err := errors.Join(t.writeTo(guard(out, interrupt)), out.Flush()); err != nil {
 				return err
 			}
 		}

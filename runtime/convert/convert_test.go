@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -73,4 +74,37 @@ func TestDestinationIsNotOverwritten(t *testing.T) {
 	if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A conversion that is cancelled while it writes leaves nothing behind.
+func TestCancelledConversion(t *testing.T) {
+	config := writeConfig(t, edited(t, tinyGPT2, `{"vocab_size": 200000, "n_embd": 64}`))
+	for _, external := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		checks := 0
+		dst := filepath.Join(t.TempDir(), "out")
+		_, err := New(interrupted{ctx, func() {
+			if checks++; checks == 3 {
+				cancel()
+			}
+		}}, config, dst, Options{External: external})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if left, _ := os.ReadDir(filepath.Dir(dst)); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+		cancel()
+	}
+}
+
+// interrupted is a context that calls a function each time it is asked.
+type interrupted struct {
+	context.Context
+	asked func()
+}
+
+func (i interrupted) Err() error {
+	i.asked()
+	return i.Context.Err()
 }

@@ -32,7 +32,7 @@ func write(ctx context.Context, c *Config, w Weights, src, dst string, o Options
 	g.Doc = fmt.Sprintf("%s (%s), written by ghostwriter convert", report.Class, config.ModelType)
 	report.Out = dst
 	err = Directory(ctx, dst, func(tmp string) error {
-		if err := g.SaveAs(filepath.Join(tmp, "model.onnx"), ir.SaveOptions{External: o.External, Data: "model.onnx_data"}); err != nil {
+		if err := g.SaveAs(filepath.Join(tmp, "model.onnx"), ir.SaveOptions{External: o.External, Data: "model.onnx_data", Interrupt: ctx.Err}); err != nil {
 			return err
 		}
 		text, err := config.JSON()
