@@ -14,7 +14,6 @@ type answer struct {
 	control  *http.ResponseController
 	patience time.Duration
 	status   int
-	begun    bool // some of the body was written
 }
 
 // WriteHeader writes the status once.
@@ -25,14 +24,23 @@ func (a *answer) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// Write writes a part of the body within the time for one.
-func (a *answer) Write(b []byte) (int, error) {
+// part is how much of a body a client must take within its time: a long answer may
+// take as long as it needs, as long as it moves.
+const part = 256 << 10
+
+// Write writes a body, part by part, each within the time for one.
+func (a *answer) Write(b []byte) (n int, err error) {
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK)
 	}
-	a.begun = true
-	_ = a.control.SetWriteDeadline(time.Now().Add(a.patience))
-	return a.ResponseWriter.Write(b)
+	for first := true; first || n < len(b); first = false {
+		_ = a.control.SetWriteDeadline(time.Now().Add(a.patience))
+		k, err := a.ResponseWriter.Write(b[n:min(len(b), n+part)])
+		if n += k; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // Flush sends what was written; streams of events need it.

@@ -34,11 +34,20 @@ func (s *Server) chain(m *mounted) http.Handler {
 			code, status = e.Code, e.Status
 			writeError(m.api, out, e)
 		}
-		s.Done(info, Record{API: m.api.Name, Method: r.Method, Route: m.Pattern, Status: status, Code: code, Took: time.Since(begun), Light: m.Light})
+		s.Done(info, Record{API: m.api.Name, Method: methodOf(r), Route: m.Pattern, Status: status, Code: code, Took: time.Since(begun), Light: m.Light})
 		if cut {
 			panic(http.ErrAbortHandler) // a broken answer must not look whole
 		}
 	})
+}
+
+// methodOf is a request's method for the log; HTTP lets clients make up others.
+func methodOf(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return r.Method
+	}
+	return "other"
 }
 
 // answer runs the checks and the handler.

@@ -2,10 +2,12 @@ package serve
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -249,4 +251,42 @@ func TestModelsBesideTheTree(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// Loading a model again and again loses no request of those that use it.
+func TestReloadUnderLoad(t *testing.T) {
+	r := openTree(t, newTree(t, map[string]string{"m": "distilbert-ts17"}))
+	stop := make(chan struct{})
+	var callers sync.WaitGroup
+	for k := range 4 {
+		callers.Go(func() {
+			rng := rand.New(rand.NewPCG(9, uint64(k)))
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					if n == 0 {
+						t.Error("a caller never got its turn")
+					}
+					return
+				default:
+				}
+				l, err := r.Acquire("m", "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := l.Run(t.Context(), randomRows(l, rng, 1, 1+rng.Int64N(8))); err != nil {
+					t.Error(err)
+				}
+				l.Release()
+			}
+		})
+	}
+	for range 8 {
+		if err := r.Load(t.Context(), "m"); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	callers.Wait()
 }

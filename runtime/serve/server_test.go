@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,46 @@ func TestSlowAndGoneClients(t *testing.T) {
 	}
 }
 
+// A client that does not read its answer is cut off; one that reads a long answer
+// slowly, and keeps reading, is not.
+func TestSlowReaders(t *testing.T) {
+	repo := openTree(t, t.TempDir())
+	s := New(repo, Options{Log: quiet, Limits: Limits{Write: 200 * time.Millisecond}})
+	long := make([]byte, 24<<20)
+	wrote := make(chan error, 1)
+	err := s.Mount(API{Name: "long", Error: plainError, Routes: []Route{{Method: "GET", Pattern: "/long", Handler: func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := w.Write(long)
+		wrote <- err
+		return err
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(s)
+	defer web.Close()
+	for _, c := range []struct {
+		pause time.Duration // after each MiB
+		fails bool
+	}{{10 * time.Second, true}, {30 * time.Millisecond, false}} {
+		conn, err := net.Dial("tcp", web.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		go func() {
+			io.WriteString(conn, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+			for buffer := make([]byte, 1<<20); ; time.Sleep(c.pause) {
+				if _, err := io.ReadFull(conn, buffer); err != nil {
+					return
+				}
+			}
+		}()
+		if err := <-wrote; (err != nil) != c.fails {
+			t.Errorf("pausing %v a MiB: %v", c.pause, err)
+		}
+	}
+}
+
 // No key, no path, no query and no word of a request or an error is in the log.
 func TestLogHoldsNoContent(t *testing.T) {
 	var log bytes.Buffer
@@ -192,7 +233,8 @@ func TestLogHoldsNoContent(t *testing.T) {
 	do(t, "GET", web.URL+"/test/panic", "", key...)
 	do(t, "GET", web.URL+"/test/panic", "", "X-API-Key", "wrong-key-word")
 	do(t, "GET", web.URL+"/test/open", "", "X-Request-Id", "idword \" with spaces")
-	for _, word := range []string{"pathword", "queryword", "bodyword", "private-key", "secret", "wrong-key", "idword"} {
+	do(t, "METHODWORD", web.URL+"/test/open", "")
+	for _, word := range []string{"METHODWORD", "pathword", "queryword", "bodyword", "private-key", "secret", "wrong-key", "idword"} {
 		if strings.Contains(log.String(), word) {
 			t.Errorf("the log holds %q:\n%s", word, log.String())
 		}
