@@ -14,11 +14,23 @@ var t5 = &Architecture{
 	ModelType: "t5",
 	Classes:   map[Head]string{HeadLM: "T5ForConditionalGeneration"},
 	Buffers:   []string{"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"},
+	Decoder:   true,
+	Parts:     []string{t5Encoder, t5Decoder, t5WithPast},
 	Build:     buildT5,
 }
 
-// The symbol of the decoder's length.
-const decoderSequence = "decoder_sequence_length"
+// The files of a T5 with a cache, as optimum names them.
+const (
+	t5Encoder  = "encoder_model"
+	t5Decoder  = "decoder_model"           // the first tokens: gives the cache
+	t5WithPast = "decoder_with_past_model" // the tokens behind: takes it and gives it
+)
+
+// The symbols of the two lengths where each has its own.
+const (
+	encoderSequence = "encoder_sequence_length"
+	decoderSequence = "decoder_sequence_length"
+)
 
 // A t5Body is what encoder and decoder share.
 type t5Body struct {
@@ -69,17 +81,75 @@ func (c *Config) t5Activation() (act func(b *Builder, x string) string, gated bo
 	return act, gated
 }
 
+// A t5Cache holds keys and values by layer, of the decoder's tokens and of the
+// encoder's.
+type t5Cache struct {
+	own, cross       []keyValue // what earlier tokens left; nil for the first
+	newOwn, newCross []keyValue // what these leave
+}
+
 func buildT5(b *Builder) error {
 	m, err := newT5(b)
 	if err != nil {
 		return err
 	}
+	switch b.Options.part {
+	case t5Encoder:
+		m.ids, m.mask = b.Input("input_ids", ir.Int64, Batch, encoderSequence), b.Input("attention_mask", ir.Int64, Batch, encoderSequence)
+		b.Output("last_hidden_state", m.encode(), ir.Float32, Batch, encoderSequence, dim(m.hidden))
+		return b.err
+	case t5Decoder, t5WithPast:
+		return m.cached()
+	}
 	m.ids, m.mask = b.Input("input_ids", ir.Int64, Batch, Sequence), b.Input("attention_mask", ir.Int64, Batch, Sequence)
 	targets := b.Input("decoder_input_ids", ir.Int64, Batch, decoderSequence)
 	states := m.encode()
-	logits := m.head(m.decode(targets, states, b.In("encoder").maskBias(m.mask)))
+	logits := m.head(m.decode(targets, states, b.In("encoder").maskBias(m.mask), &t5Cache{}))
 	b.Output("logits", logits, ir.Float32, Batch, decoderSequence, dim(m.vocabulary))
 	return b.err
+}
+
+// cached writes a decoder in a file of its own, with the inputs and outputs of
+// optimum's.
+func (m *t5Body) cached() error {
+	b, past := m.b, m.b.Options.part == t5WithPast
+	mask := b.Input("encoder_attention_mask", ir.Int64, Batch, encoderSequence)
+	ids := b.Input("input_ids", ir.Int64, Batch, decoderSequence)
+	c, states, total := &t5Cache{}, "", decoderSequence
+	if past {
+		total = Past + " + " + decoderSequence
+		for i := range m.layers() {
+			pair := func(of, length string) keyValue {
+				name := fmt.Sprintf("past_key_values.%d.%s.", i, of)
+				dims := []string{Batch, dim(m.heads), length, dim(m.width)}
+				return keyValue{b.Input(name+"key", ir.Float32, dims...), b.Input(name+"value", ir.Float32, dims...)}
+			}
+			c.own, c.cross = append(c.own, pair("decoder", Past)), append(c.cross, pair("encoder", encoderSequence))
+		}
+	} else {
+		states = b.Input("encoder_hidden_states", ir.Float32, Batch, encoderSequence, dim(m.hidden))
+	}
+	logits := m.head(m.decode(ids, states, b.In("encoder").maskBias(mask), c))
+	b.Output("logits", logits, ir.Float32, Batch, decoderSequence, dim(m.vocabulary))
+	for i, p := range c.newOwn {
+		m.present(i, "decoder", p, total)
+		if !past { // the encoder's do not change
+			m.present(i, "encoder", c.newCross[i], encoderSequence)
+		}
+	}
+	return b.err
+}
+
+// present declares a layer's keys and values as outputs.
+func (m *t5Body) present(layer int, of string, p keyValue, length string) {
+	name, dims := fmt.Sprintf("present.%d.%s.", layer, of), []string{Batch, dim(m.heads), length, dim(m.width)}
+	m.b.Output(name+"key", p.key, ir.Float32, dims...)
+	m.b.Output(name+"value", p.value, ir.Float32, dims...)
+}
+
+// layers of the decoder.
+func (m *t5Body) layers() int64 {
+	return m.b.Config.Layers(6, "num_decoder_layers", "num_layers", "num_hidden_layers")
 }
 
 // embed looks ids up in the table that both halves share.
@@ -103,7 +173,9 @@ func (m *t5Body) encode() string {
 	for i := range m.b.Config.Layers(6, "num_layers", "num_hidden_layers") {
 		l := e.In(fmt.Sprintf("block.%d", i))
 		x := l.In("layer.0", "layer_norm").RMSNorm(h, m.hidden, m.eps, 0)
-		h = l.In("layer.0").Add(h, m.attend(l.In("layer.0", "SelfAttention"), x, x, bias))
+		a := l.In("layer.0", "SelfAttention")
+		y := m.attention(a, m.project(a, "q", x), m.project(a, "k", x), m.project(a, "v", x), 1, bias)
+		h = l.In("layer.0").Add(h, m.out(a, y))
 		h = m.feedForward(l.In("layer.1"), h)
 	}
 	return e.In("final_layer_norm").RMSNorm(h, m.hidden, m.eps, 0)
@@ -111,34 +183,66 @@ func (m *t5Body) encode() string {
 
 // decode runs the decoder on ids [B,T] and the encoder's states [B,S,d], with
 // crossBias on the scores between the two: [B,T,d].
-func (m *t5Body) decode(ids, states, crossBias string) string {
+func (m *t5Body) decode(ids, states, crossBias string, c *t5Cache) string {
 	d := m.b.In("decoder")
 	h := m.embed(ids, "decoder")
-	first := d.In("block.0", "layer.0", "SelfAttention")
-	steps := d.counted(ids)
-	row, column := first.Unsqueeze(steps, 1), first.Unsqueeze(steps, 0)
-	allowed := first.Doc("token t sees tokens up to itself").Op("LessOrEqual", nil, column, row)
-	bias := first.Add(m.relative(first, steps, steps, false), first.Op("Where", nil, allowed, first.Float(0), first.Float(smallest)))
-	layers := m.b.Config.Layers(6, "num_decoder_layers", "num_layers", "num_hidden_layers")
-	for i := range layers {
+	bias := m.causal(d, ids, c)
+	for i := range m.layers() {
 		l := d.In(fmt.Sprintf("block.%d", i))
+		a := l.In("layer.0", "SelfAttention")
 		x := l.In("layer.0", "layer_norm").RMSNorm(h, m.hidden, m.eps, 0)
-		h = l.In("layer.0").Add(h, m.attend(l.In("layer.0", "SelfAttention"), x, x, bias))
+		own := keyValue{m.project(a, "k", x), m.project(a, "v", x)}
+		if c.own != nil {
+			own = keyValue{a.Concat(2, c.own[i].key, own.key), a.Concat(2, c.own[i].value, own.value)}
+		}
+		c.newOwn = append(c.newOwn, own)
+		h = l.In("layer.0").Add(h, m.out(a, m.attention(a, m.project(a, "q", x), own.key, own.value, 1, bias)))
+
+		a = l.In("layer.1", "EncDecAttention")
 		x = l.In("layer.1", "layer_norm").RMSNorm(h, m.hidden, m.eps, 0)
-		h = l.In("layer.1").Add(h, m.attend(l.In("layer.1", "EncDecAttention"), x, states, crossBias))
+		q := m.project(a, "q", x)
+		var cross keyValue
+		if c.cross != nil {
+			cross = c.cross[i]
+		} else {
+			cross = keyValue{m.project(a, "k", states), m.project(a, "v", states)}
+		}
+		c.newCross = append(c.newCross, cross)
+		h = l.In("layer.1").Add(h, m.out(a, m.attention(a, q, cross.key, cross.value, 1, crossBias)))
 		h = m.feedForward(l.In("layer.2"), h)
 	}
 	return d.In("final_layer_norm").RMSNorm(h, m.hidden, m.eps, 0)
 }
 
-// attend is attention of x to y within b, whose scores are not scaled.
-func (m *t5Body) attend(b *Builder, x, y, bias string) string {
-	from, inner := [3]string{x, y, y}, m.heads*m.width
-	std := [3]float64{m.std(m.hidden * m.width), m.std(m.hidden), m.std(m.hidden)}
-	z := m.attention(b, 1, bias, func(i int) string {
-		return b.In([3]string{"q", "k", "v"}[i]).Linear(from[i], m.hidden, inner, false, std[i])
-	})
-	return b.In("o").Linear(z, inner, m.hidden, false, m.std(inner))
+// causal is the bias of the decoder's scores among its own tokens
+// [1,heads,T,P+T], of which P are in the cache: by distance, and against looking
+// ahead.
+func (m *t5Body) causal(d *Builder, ids string, c *t5Cache) string {
+	first := d.In("block.0", "layer.0", "SelfAttention")
+	queries := d.counted(ids)
+	keys := queries
+	if c.own != nil {
+		p := d.In("positions")
+		from := p.Extent(c.own[0].key, 2)
+		queries = p.Doc("behind the tokens in the cache").Add(queries, from)
+		keys = p.Op("Range", nil, p.Int(0), p.Add(from, p.Extent(ids, 1)), p.Int(1))
+	}
+	allowed := first.Doc("token t sees tokens up to itself").Op("LessOrEqual", nil, first.Unsqueeze(keys, 0), first.Unsqueeze(queries, 1))
+	return first.Add(m.relative(first, queries, keys, false), first.Op("Where", nil, allowed, first.Float(0), first.Float(smallest)))
+}
+
+// project is a projection q, k or v of x within b, split into heads.
+func (m *t5Body) project(b *Builder, name, x string) string {
+	std := m.std(m.hidden)
+	if name == "q" { // as if scores were scaled
+		std = m.std(m.hidden * m.width)
+	}
+	return m.split(b, b.In(name).Linear(x, m.hidden, m.heads*m.width, false, std))
+}
+
+// out is the projection behind attention.
+func (m *t5Body) out(b *Builder, y string) string {
+	return b.In("o").Linear(y, m.heads*m.width, m.hidden, false, m.std(m.heads*m.width))
 }
 
 func (m *t5Body) feedForward(l *Builder, h string) string {

@@ -34,6 +34,8 @@ type Options struct {
 	DType ir.DType
 	// External stores weights beside the model, whatever their size.
 	External bool
+
+	part string // of a model in several files: the file's name without .onnx
 }
 
 // An Architecture writes the graphs of one model_type.
@@ -45,6 +47,9 @@ type Architecture struct {
 	Base string
 	// Decoder architectures can have a cache.
 	Decoder bool
+	// Parts are the files of a model with a cache, without .onnx, where it takes
+	// several.
+	Parts []string
 	// Buffers are suffixes of tensors in checkpoints that are no parameters.
 	Buffers []string
 	// Renamed lists other names under which checkpoints hold a parameter.

@@ -133,20 +133,22 @@ func partOf(path string) string {
 // openModels opens the model at path: one file, or an encoder and a decoder.
 func openModels(path string) ([]*ir.Model, string, error) {
 	var files []string
-	if file, err := ir.Locate(path); err == nil {
+	file, err := ir.Locate(path)
+	if err == nil {
 		files = []string{file}
-	} else {
-		for _, dir := range []string{path, filepath.Join(path, "onnx")} {
-			for _, decoder := range []string{"decoder_model.onnx", "decoder_model_merged.onnx"} {
-				pair := []string{filepath.Join(dir, "encoder_model.onnx"), filepath.Join(dir, decoder)}
-				if files == nil && isFile(pair[0]) && isFile(pair[1]) {
-					files = pair
-				}
+	}
+	for _, dir := range []string{path, filepath.Join(path, "onnx")} {
+		encoder := filepath.Join(dir, "encoder_model.onnx")
+		for _, decoder := range []string{"decoder_model.onnx", "decoder_model_merged.onnx"} {
+			// Whoever locates one of the two means both.
+			if decoder = filepath.Join(dir, decoder); isFile(encoder) && isFile(decoder) && (file == "" || file == decoder) {
+				files = []string{encoder, decoder}
+				break
 			}
 		}
-		if files == nil {
-			return nil, "", err
-		}
+	}
+	if files == nil {
+		return nil, "", err
 	}
 	var models []*ir.Model
 	for _, f := range files {
@@ -207,7 +209,7 @@ func (b *back) recover(ctx context.Context) error {
 		}
 	}
 	slices.SortStableFunc(complete, func(x, y *recovery) int { return cmp.Compare(len(x.free()), len(y.free())) })
-	for i, r := range complete {
+	for _, r := range complete {
 		b.r = r
 		if err := b.build(); err != nil {
 			return err
@@ -215,7 +217,7 @@ func (b *back) recover(ctx context.Context) error {
 		if err = b.check(ctx); err == nil {
 			return nil
 		}
-		if i == 0 {
+		if first == nil {
 			first = err
 		}
 	}
@@ -264,8 +266,8 @@ func (b *back) classes() ([]*expectedClass, error) {
 func (b *back) build() error {
 	b.fillFromLike()
 	w := recovered{b.r, b.options.DType}
-	g, config, _, err := Build(b.config, w, Options{Head: b.r.class.head})
-	if err != nil {
+	g, config, report, err := Build(b.config, w, Options{Head: b.r.class.head})
+	if err != nil || len(report.Fresh) > 0 {
 		return b.incomplete(err)
 	}
 	b.graph, b.final = g, config
@@ -307,7 +309,7 @@ func (b *back) fillFromLike() {
 
 // check compares outputs, and refuses guesses that could not be compared.
 func (b *back) check(ctx context.Context) error {
-	guessed, free := b.r.names(ByOrder), b.r.free()
+	guessed, free := append(b.r.names(ByOrder), b.r.names(ByAbsence)...), b.r.free()
 	if b.options.NoCompare {
 		b.report.Why = "asked not to"
 	} else {
@@ -323,7 +325,7 @@ func (b *back) check(ctx context.Context) error {
 		}
 	}
 	if len(guessed) > 0 {
-		return bad("the model names these parameters nowhere, and pairing them by their order could not be checked (%s): %s; name the checkpoint that it was exported from with --like",
+		return bad("the model names these parameters nowhere, and what their place tells could not be checked (%s): %s; name the checkpoint that it was exported from with --like",
 			b.report.Why, strings.Join(guessed, ", "))
 	}
 	if len(free) > 0 {

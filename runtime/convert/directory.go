@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
@@ -23,17 +24,65 @@ var carried = []string{
 	"README.md", "release/privacy.json", "release/statement.txt", "release/metrics.jsonl",
 }
 
+// A written graph and the name of its file.
+type written struct {
+	name  string
+	graph *ir.Graph
+}
+
+// buildAll builds the model: one graph, or those of an architecture whose cache
+// takes several. The report is the last one's, with what all have in common.
+func buildAll(c *Config, w Weights, o Options) ([]written, *Config, *Report, error) {
+	parts := []string{"model"}
+	if a, err := ArchitectureOf(c.ModelType); err == nil && o.Cache && len(a.Parts) > 0 {
+		parts = a.Parts
+	}
+	var out []written
+	var config *Config
+	var report *Report
+	parameters := map[string]bool{}
+	for _, part := range parts {
+		if len(parts) > 1 {
+			o.part = part
+		}
+		g, now, r, err := Build(c, w, o)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		g.Doc = fmt.Sprintf("%s (%s), written by ghostwriter convert", r.Class, now.ModelType)
+		out = append(out, written{part, g})
+		if report != nil { // a tensor is unused if no part uses it
+			unused := report.Unused
+			r.Unused = slices.DeleteFunc(r.Unused, func(n string) bool { return !slices.Contains(unused, n) })
+			r.Parameters = report.Parameters
+			r.Fresh = slices.Compact(slices.Sorted(slices.Values(slices.Concat(report.Fresh, r.Fresh))))
+		} else {
+			r.Parameters = 0
+		}
+		for _, name := range g.InitOrder {
+			if isParameter(name) && !parameters[name] {
+				parameters[name] = true
+				r.Parameters += g.Inits[name].Len()
+			}
+		}
+		config, report = now, r
+	}
+	return out, config, report, nil
+}
+
 // write builds the model and writes its directory.
 func write(ctx context.Context, c *Config, w Weights, src, dst string, o Options) (*Report, error) {
-	g, config, report, err := Build(c, w, o)
+	graphs, config, report, err := buildAll(c, w, o)
 	if err != nil {
 		return nil, err
 	}
-	g.Doc = fmt.Sprintf("%s (%s), written by ghostwriter convert", report.Class, config.ModelType)
 	report.Out = dst
 	err = Directory(ctx, dst, func(tmp string) error {
-		if err := g.SaveAs(filepath.Join(tmp, "model.onnx"), ir.SaveOptions{External: o.External, Data: "model.onnx_data", Interrupt: ctx.Err}); err != nil {
-			return err
+		for _, x := range graphs {
+			file := x.name + ".onnx"
+			if err := x.graph.SaveAs(filepath.Join(tmp, file), ir.SaveOptions{External: o.External, Data: file + "_data", Interrupt: ctx.Err}); err != nil {
+				return err
+			}
 		}
 		text, err := config.JSON()
 		if err != nil {

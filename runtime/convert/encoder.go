@@ -41,19 +41,19 @@ func (b *Builder) counted(x string) string {
 	return p.Doc("positions count from 0 in every row, padded or not").Op("Range", nil, p.Int(0), p.Extent(x, 1), p.Int(1))
 }
 
-// attention is multi-head attention of queries from x [B,T,·] to keys and values
-// from y [B,S,·], with a bias on its scores: [B,T,heads·width]. project makes the
-// projections by their place: 0 for queries, 1 keys, 2 values.
-func (e *encoder) attention(b *Builder, scale float64, bias string, project func(i int) string) string {
-	var h [3]string
-	for i := range h {
-		h[i] = b.Transpose(b.Reshape(project(i), 0, 0, e.heads, e.width), 0, 2, 1, 3)
-	}
+// split makes heads of a projection: [B,T,heads·width] → [B,heads,T,width].
+func (e *encoder) split(b *Builder, x string) string {
+	return b.Transpose(b.Reshape(x, 0, 0, e.heads, e.width), 0, 2, 1, 3)
+}
+
+// attention is multi-head attention of queries [B,heads,T,width] to keys and
+// values [B,heads,S,width], with a bias on its scores: [B,T,heads·width].
+func (e *encoder) attention(b *Builder, q, k, v string, scale float64, bias string) string {
 	if scale != 1 {
-		h[0] = b.Mul(h[0], b.Float(scale))
+		q = b.Mul(q, b.Float(scale))
 	}
-	scores := b.Add(b.MatMul(h[0], b.Transpose(h[1], 0, 1, 3, 2)), bias)
-	y := b.Transpose(b.MatMul(b.Softmax(scores), h[2]), 0, 2, 1, 3)
+	scores := b.Add(b.MatMul(q, b.Transpose(k, 0, 1, 3, 2)), bias)
+	y := b.Transpose(b.MatMul(b.Softmax(scores), v), 0, 2, 1, 3)
 	return b.Reshape(y, 0, 0, e.heads*e.width)
 }
 
@@ -63,7 +63,11 @@ func (e *encoder) attend(b *Builder, x string, names [3]string, std float64) str
 		e.bias = e.b.maskBias(e.mask)
 	}
 	d := e.heads * e.width
-	return e.attention(b, 1/math.Sqrt(float64(e.width)), e.bias, func(i int) string { return b.In(names[i]).Linear(x, d, d, true, std) })
+	var h [3]string
+	for i, name := range names {
+		h[i] = e.split(b, b.In(name).Linear(x, d, d, true, std))
+	}
+	return e.attention(b, h[0], h[1], h[2], 1/math.Sqrt(float64(e.width)), e.bias)
 }
 
 // firstToken is the hidden state of the first token: [B,T,d] → [B,d].

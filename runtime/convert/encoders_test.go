@@ -71,6 +71,65 @@ func TestEncodersEqualPyTorch(t *testing.T) {
 	})
 }
 
+// A T5 with a cache is an encoder and two decoders: the first tokens through one,
+// the others, in pieces of any size, through the other give PyTorch's logits, and
+// the way back reads them as one model.
+func TestCachedT5EqualsPyTorch(t *testing.T) {
+	eachEncoder(t, func(t *testing.T, dir string, g encoderGolden) {
+		if g.Head != convert.HeadLM {
+			t.Skip("no decoder")
+		}
+		dst := filepath.Join(t.TempDir(), "onnx")
+		if _, err := convert.ToONNX(t.Context(), dir, dst, convert.Options{Cache: true}); err != nil {
+			t.Fatal(err)
+		}
+		open := func(name string) *runtime.Model {
+			m, err := runtime.Open(filepath.Join(dst, name), runtime.Options{Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { m.Close() })
+			return m
+		}
+		encoder, first, later := open("encoder_model.onnx"), open("decoder_model.onnx"), open("decoder_with_past_model.onnx")
+		in := g.feeds(t)
+		states := run(t, encoder, map[string]*ort.Tensor{"input_ids": in["input_ids"], "attention_mask": in["attention_mask"]})["last_hidden_state"]
+		targets, want := g.Inputs["decoder_input_ids"], g.Outputs["logits"]
+		rows, length := targets.Shape[0], targets.Shape[1]
+		width := int64(len(want)) / (rows * length)
+		for _, ends := range [][]int64{{3}, {1, 3}, {1, 2, 3}} {
+			feeds := map[string]*ort.Tensor{"encoder_attention_mask": in["attention_mask"], "encoder_hidden_states": states}
+			m, from := first, int64(0)
+			for _, to := range ends {
+				var ids []int64
+				for r := range rows {
+					ids = append(ids, targets.Data[r*length+from:r*length+to]...)
+				}
+				feeds["input_ids"] = ints(t, []int64{rows, to - from}, ids)
+				out := run(t, m, feeds)
+				got := data(t, out["logits"])
+				for r := range rows {
+					near(t, fmt.Sprint(ends, from), got[r*(to-from)*width:(r+1)*(to-from)*width], want[(r*length+from)*width:(r*length+to)*width], slices.Repeat([]int64{1}, int(to-from)))
+				}
+				delete(feeds, "encoder_hidden_states")
+				for name, x := range out {
+					if rest, ok := strings.CutPrefix(name, "present"); ok {
+						feeds["past_key_values"+rest] = x
+					}
+				}
+				m, from = later, to
+			}
+		}
+		r, err := convert.ToHF(t.Context(), dst, filepath.Join(t.TempDir(), "hf"), convert.BackOptions{})
+		if err != nil || r.Compared == nil {
+			t.Fatal(r, err)
+		}
+		if _, err := convert.Quantize(t.Context(), dst, filepath.Join(t.TempDir(), "q"), convert.QuantizeOptions{Bits: 8}); err == nil || !strings.Contains(err.Error(), "--cache") {
+			t.Errorf("one of three files was quantised: %v", err)
+		}
+	})
+}
+
 // What is written can be trained as it is, and ghost norms are those of one record
 // at a time.
 func TestWrittenEncodersTrain(t *testing.T) {

@@ -59,6 +59,14 @@ type QuantizeReport struct {
 	Quantization
 }
 
+// inOneFile refuses one of a model's several files.
+func inOneFile(file string) error {
+	if partOf(file) == "" || !isFile(filepath.Join(filepath.Dir(file), "encoder_model.onnx")) {
+		return nil
+	}
+	return bad("%s is one of a model's several files; a model in one file is what is taken here: convert it without --cache", file)
+}
+
 func (o QuantizeOptions) check() (QuantizeOptions, error) {
 	if o.Bits != 4 && o.Bits != 8 {
 		return o, bad("weights of %d bits; 4 and 8 are written", o.Bits)
@@ -88,6 +96,9 @@ func Quantize(ctx context.Context, src, dst string, o QuantizeOptions) (*Quantiz
 	}
 	m, err := ir.Open(file)
 	if err != nil {
+		return nil, err
+	}
+	if err := inOneFile(file); err != nil {
 		return nil, err
 	}
 	g := m.Graph()

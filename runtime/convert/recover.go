@@ -23,6 +23,7 @@ const (
 	BySibling Evidence = "sibling" // the bias, or the weight, of the same linear layer
 	ByContent Evidence = "content" // equal numbers in the checkpoint given by --like
 	ByOrder   Evidence = "order"   // the order in which the forward pass reads parameters of one shape; only with a comparison of outputs
+	ByAbsence Evidence = "absence" // a bias of zeros that the exporter left out; only with a comparison of outputs
 	FromLike  Evidence = "like"    // not in the graph: taken from the checkpoint given by --like
 )
 
@@ -64,7 +65,8 @@ func (r *recovery) run() error {
 		return err
 	}
 	r.byOrder()
-	return nil
+	r.byAbsence()
+	return r.markCopies()
 }
 
 // claim assigns every free use to the parameter that of names, where it fits and
@@ -267,8 +269,9 @@ func (r *recovery) byOrder() {
 		assigned[m.use.tensor] = true
 	}
 	for _, u := range r.uses {
-		if !r.taken[u] && !assigned[u.tensor] {
-			key := fmt.Sprint(u.role, u.shape())
+		key := fmt.Sprint(u.role, u.shape())
+		again := slices.ContainsFunc(free[key], func(f *paramUse) bool { return f.tensor == u.tensor && f.from == u.from })
+		if !r.taken[u] && !assigned[u.tensor] && !again {
 			free[key] = append(free[key], u)
 		}
 	}
@@ -285,6 +288,27 @@ func (r *recovery) byOrder() {
 			r.found[p.name] = match{free[key][i], ByOrder}
 			r.taken[free[key][i]] = true
 		}
+	}
+}
+
+// byAbsence takes a bias for zeros where the graph adds nothing to the product of
+// its weight: exporters leave out what adds nothing.
+func (r *recovery) byAbsence() {
+	biased := map[*paramUse]bool{}
+	for _, u := range r.uses {
+		biased[u.of] = true
+	}
+	for _, p := range r.missing() {
+		module, ok := strings.CutSuffix(p.name, ".bias")
+		if !ok || p.role != roleBias {
+			continue
+		}
+		w, ok := r.class.exact(module + ".weight")
+		if !ok || r.found[w.name].use == nil || r.found[w.name].use.role != roleLinear || biased[r.found[w.name].use] {
+			continue
+		}
+		zeros := ir.NewFloat32(p.name, p.shape, make([]float32, p.shape[0]))
+		r.found[p.name] = match{&paramUse{tensor: zeros, role: roleBias}, ByAbsence}
 	}
 }
 

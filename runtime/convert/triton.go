@@ -50,6 +50,9 @@ func ToTriton(ctx context.Context, src, repository string, o TritonOptions) (*Tr
 	if err != nil {
 		return nil, err
 	}
+	if err := inOneFile(file); err != nil {
+		return nil, err
+	}
 	dir := filepath.Dir(file)
 	if filepath.Base(dir) == "onnx" && !isFile(filepath.Join(dir, "config.json")) {
 		dir = filepath.Dir(dir)
