@@ -13,6 +13,8 @@ import (
 type cacheLayout struct {
 	slots  []cacheSlot
 	output string // logits
+	// vocabulary is how many logits a token has, 0 where it is not declared.
+	vocabulary int64
 	// tokens is the input of the new tokens' ids, mask that of which positions of
 	// past and new tokens are seen, positions that of the new tokens' positions;
 	// "" where the model has none.
@@ -105,8 +107,15 @@ func readLayout(s *ort.Session, chosen string) (*cacheLayout, error) {
 		return nil, fmt.Errorf("there is no input input_ids")
 	}
 	var err error
-	l.output, err = logitsOutput(s.Outputs(), chosen)
-	return l, err
+	if l.output, err = logitsOutput(s.Outputs(), chosen); err != nil {
+		return nil, err
+	}
+	for _, out := range s.Outputs() {
+		if out.Name == l.output && len(out.Dims) == 3 {
+			l.vocabulary = max(0, out.Dims[2])
+		}
+	}
+	return l, nil
 }
 
 func newStatesSlot(in ort.Info) (cacheSlot, error) {

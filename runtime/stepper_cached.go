@@ -58,8 +58,20 @@ func (c *cached) groups(refs []cacheRef) map[*cacheGroup]bool {
 	return set
 }
 
-// prefillTokens bounds the tokens of one run over new texts, filling included.
-const prefillTokens = 4096
+// prefillTokens bounds the tokens of one run over new texts, filling included,
+// and prefillLogits the logits that they give (each 4 bytes).
+const (
+	prefillTokens = 4096
+	prefillLogits = 32 << 20
+)
+
+// most is how many tokens one run over new texts may have.
+func (c *cached) most() int {
+	if v := int(c.layout.vocabulary); v > 0 {
+		return min(prefillTokens, max(1, prefillLogits/v))
+	}
+	return prefillTokens
+}
 
 func (c *cached) next(ctx context.Context, texts []text) ([][]float32, error) {
 	before := c.groups(c.at)
@@ -124,7 +136,7 @@ func (c *cached) parts(texts []text, fresh []int) [][]int {
 	key := func(i int) cohort { return c.cohort(len(texts[i].source), len(texts[i].ids)) }
 	var parts [][]int
 	for _, i := range fresh {
-		if k := len(parts) - 1; k >= 0 && key(parts[k][0]) == key(i) && (len(parts[k])+1)*(len(texts[i].ids)+len(texts[i].source)) <= prefillTokens {
+		if k := len(parts) - 1; k >= 0 && key(parts[k][0]) == key(i) && (len(parts[k])+1)*(len(texts[i].ids)+len(texts[i].source)) <= c.most() {
 			parts[k] = append(parts[k], i)
 			continue
 		}
