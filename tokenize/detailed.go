@@ -54,20 +54,19 @@ func (t *Tokenizer) EncodeDetailed(text Text, o EncodeOptions) (*Detailed, error
 
 // detailed is EncodeDetailed before padding.
 func (t *Tokenizer) detailed(text Text, o EncodeOptions) (*Detailed, error) {
-	first, err := t.annotate(text.First)
-	if err != nil {
-		return nil, err
-	}
-	sequences, pieces := []*Detailed{first}, t.template.single
+	texts, pieces := []string{text.First}, t.template.single
 	if text.Pair {
-		second, err := t.annotate(text.Second)
-		if err != nil {
-			return nil, fmt.Errorf("second text: %w", err)
-		}
-		sequences, pieces = append(sequences, second), t.template.pair
+		texts, pieces = append(texts, text.Second), t.template.pair
 	}
 	if o.NoSpecialTokens {
 		pieces = slices.DeleteFunc(slices.Clone(pieces), func(p piece) bool { return p.sequence == pieceSpecial })
+	}
+	sequences, runes := make([]*Detailed, len(texts)), make([]runeIndex, len(texts))
+	for i, s := range texts {
+		var err error
+		if sequences[i], runes[i], err = t.annotate(s); err != nil {
+			return nil, fmt.Errorf("%s text: %w", []string{"first", "second"}[i], err)
+		}
 	}
 	if o.MaxLength > 0 {
 		room, err := t.room(pieces, o.MaxLength)
@@ -77,6 +76,9 @@ func (t *Tokenizer) detailed(text Text, o EncodeOptions) (*Detailed, error) {
 		if err := truncate(sequences, room, o); err != nil {
 			return nil, err
 		}
+	}
+	for i, s := range sequences {
+		s.place(runes[i], t.trim)
 	}
 	out := &Detailed{}
 	for _, p := range pieces {
@@ -89,8 +91,9 @@ func (t *Tokenizer) detailed(text Text, o EncodeOptions) (*Detailed, error) {
 	return out, nil
 }
 
-// annotate is the tokens of one text, without special ones that are not in it.
-func (t *Tokenizer) annotate(text string) (*Detailed, error) {
+// annotate is the tokens of one text, without special ones that are not in it, and where its characters start. Bytes
+// are left open.
+func (t *Tokenizer) annotate(text string) (*Detailed, runeIndex, error) {
 	d := &Detailed{}
 	runes := runeStarts(text)
 	word := int32(0)
@@ -106,16 +109,21 @@ func (t *Tokenizer) annotate(text string) (*Detailed, error) {
 	if err == nil {
 		err = modelErr
 	}
-	if err != nil {
-		return nil, err
-	}
+	return d, runes, err
+}
+
+// place trims the offsets of d, and of what overflowed of it, for the post-processor does so after truncation, and says
+// which bytes they are.
+func (d *Detailed) place(runes runeIndex, trim trimmer) {
 	for i := range d.IDs {
-		if t.trim != nil {
-			d.Runes[i] = t.trim(i, d.Tokens[i], d.Runes[i])
+		if trim != nil {
+			d.Runes[i] = trim(i, d.Tokens[i], d.Runes[i])
 		}
 		d.Bytes[i] = Span{runes.byteAt(d.Runes[i].Start), runes.byteAt(d.Runes[i].End)}
 	}
-	return d, nil
+	for _, o := range d.Overflow {
+		o.place(runes, trim)
+	}
 }
 
 func (t *Tokenizer) annotateWord(d *Detailed, a *aligned, word int32, runes runeIndex) error {
@@ -211,6 +219,9 @@ func (d *Detailed) as(p piece) *Detailed {
 	out := d.part(0, d.Len())
 	for i := range out.IDs {
 		out.TypeIDs[i], out.Sequences[i] = p.typeID, int32(p.sequence)
+	}
+	if !p.sameType {
+		p.typeID = int32(p.sequence)
 	}
 	for _, o := range d.Overflow {
 		out.Overflow = append(out.Overflow, o.as(p))

@@ -150,7 +150,11 @@ func (t *regexTranslator) propertyName(negated bool) (runeSet, error) {
 	for t.at < len(t.in) && t.in[t.at] != '}' {
 		t.at++
 	}
-	set, err := property(string(t.in[start:t.at]))
+	name := string(t.in[start:t.at])
+	if plainName(name) == "punct" {
+		name = "P" // [[:punct:]] has symbols too
+	}
+	set, err := property(name)
 	if err != nil {
 		return nil, err
 	}

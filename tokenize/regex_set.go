@@ -120,6 +120,8 @@ var properties = sync.OnceValue(func() map[string]runeSet {
 	for long, short := range categoryNames {
 		all[long] = all[short]
 	}
+	// Outside a character class a word has Latin-1's digits of other kinds as well; \p{punct} has no symbols.
+	all["bareword"] = all["word"].union(runeSet{{0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}})
 	all["lc"] = all["lu"].union(all["ll"]).union(all["lt"])
 	all["any"] = runeSet{{0, lastRune}}
 	return all

@@ -190,9 +190,11 @@ func (t *regexTranslator) quantified(atom string) (string, error) {
 			op = string(c)
 			t.at++
 		case c == '{':
-			if op, interval = t.interval(); op == "" {
-				return atom, nil // a { that is one
+			var err error
+			if op, err = t.interval(); op == "" {
+				return atom, err // a { that is one
 			}
+			interval = true
 		default:
 			return atom, nil
 		}
@@ -219,38 +221,41 @@ func (t *regexTranslator) skippedBeforeQuantifier() bool {
 }
 
 // interval reads {n}, {n,}, {n,m} or {,m}; anything else is no quantifier.
-func (t *regexTranslator) interval() (string, bool) {
+func (t *regexTranslator) interval() (string, error) {
 	end := t.at + 1
 	for end < len(t.in) && t.in[end] != '}' {
 		end++
 	}
 	if end == len(t.in) {
-		return "", false
+		return "", nil
 	}
 	low, high, comma := strings.Cut(string(t.in[t.at+1:end]), ",")
-	if low == "" && !comma || low == "" && high == "" {
-		return "", false
+	if low == "" && (!comma || high == "") {
+		return "", nil
 	}
 	if low == "" {
 		low = "0"
 	}
 	n, err := strconv.ParseUint(low, 10, 16)
 	if err != nil {
-		return "", false
+		return "", nil
 	}
 	op := "{" + low
 	if comma {
 		op += ","
 		if high != "" {
 			m, err := strconv.ParseUint(high, 10, 16)
-			if err != nil || m < n {
-				return "", false
+			if err != nil {
+				return "", nil
+			}
+			if m < n {
+				return "", fmt.Errorf("the interval {%s,%s} %w", low, high, errUnsupportedRegex)
 			}
 			op += high
 		}
 	}
 	t.at = end + 1
-	return op + "}", true
+	return op + "}", nil
 }
 
 // Lines as Ruby sees them: ^ not after the line break that ends the text.
@@ -344,14 +349,20 @@ func (t *regexTranslator) escape() (string, error) {
 			return wordBoundary(b == 'B'), nil
 		}
 	}
+	start := t.at
 	set, single, err := t.setEscape()
 	switch {
 	case err != nil:
 		return "", err
 	case single:
 		return t.literal(set[0][0]), nil
-	case t.flags.ignoreCase:
-		set = set.folded()
+	}
+	switch plainName(string(t.in[start:t.at])) {
+	case `\w`, `\p{word}`:
+		set = properties()["bareword"]
+		if t.in[start+1] == 'W' || t.in[start+1] == 'P' {
+			set = set.not()
+		}
 	}
 	return set.class(), nil
 }
@@ -361,7 +372,7 @@ var escapes = map[rune]string{'A': `\A`, 'z': `\z`, 'Z': `(?=\n?\z)`, 'R': anyBr
 
 // wordBoundary is \b, or \B, with the reference's word characters.
 func wordBoundary(negated bool) string {
-	w := properties()["word"].class()
+	w := properties()["bareword"].class()
 	if negated {
 		return "(?:(?<=" + w + ")(?=" + w + ")|(?<!" + w + ")(?!" + w + "))"
 	}

@@ -12,6 +12,9 @@ type piece struct {
 	sequence int
 	ids      []int32 // of a special piece
 	typeID   int32
+	// sameType gives what overflowed of a text the piece's type as well. Otherwise it has the text's number, as in the
+	// reference, whose templates do not reach it.
+	sameType bool
 }
 
 // template is what a post-processor makes of one text, and of a pair.
@@ -43,8 +46,9 @@ func bertTemplate(cls, sep int32) template {
 func robertaTemplate(cls, sep int32) template {
 	special := func(ids ...int32) piece { return piece{sequence: pieceSpecial, ids: ids} }
 	return template{
-		single: []piece{special(cls), {sequence: pieceA}, special(sep)},
-		pair:   []piece{special(cls), {sequence: pieceA}, special(sep, sep), {sequence: pieceB}, special(sep)},
+		single: []piece{special(cls), {sequence: pieceA, sameType: true}, special(sep)},
+		pair: []piece{special(cls), {sequence: pieceA, sameType: true}, special(sep, sep),
+			{sequence: pieceB, sameType: true}, special(sep)},
 	}
 }
 

@@ -2,7 +2,7 @@
 """Compares ghostwriter's tokenizers with the reference library on many lines; says how many differ, and exits with 1 if any.
 
     pip install tokenizers==0.22.2 transformers==4.57.3 sentencepiece==0.2.1 protobuf
-    python compare.py --ghostwriter BIN --data DATA [--lines 100000] [--only NAME ...]
+    python compare.py --ghostwriter BIN --data DATA [--lines 100000] [--detail N] [--only NAME ...]
 
 BIN is the built command. DATA is a folder with e2e/trainset.csv, dart/dart-v1.1.1-full-dev.json, sst2/*.tsv and tokenizers/
 (gpt2, roberta, bert). Compared are the ids and offsets of every line, the ids without special tokens, pairs, and the decoded
@@ -97,12 +97,13 @@ class Report:
         return sum(bad for _, bad in self.counts.values())
 
 
-def compare(name, tok, decode, path, binary, lines):
+def compare(name, tok, decode, path, binary, lines, detail):
     r = Report(name)
     tok.no_truncation(), tok.no_padding()
     full = tok.encode_batch(lines)
     for line, want, got in zip(lines, full, verb(binary, path, lines, "--json-lines")):
         r.check("ids", line, want.ids, got["ids"])
+    lines, full = lines[:detail], full[:detail]
     for line, want, got in zip(lines, full, verb(binary, path, lines, "--json-lines", "--offsets")):
         r.check("ids with offsets", line, want.ids, got["ids"])
         r.check("offsets", line, [list(o) for o in want.offsets], got.get("offsets", []))
@@ -201,6 +202,7 @@ def main():
     p.add_argument("--ghostwriter", required=True)
     p.add_argument("--data", required=True)
     p.add_argument("--lines", type=int, default=100000)
+    p.add_argument("--detail", type=int, help="lines of which more than the ids is compared (default: all)")
     p.add_argument("--vocab", type=int, default=3000)
     p.add_argument("--only", nargs="*")
     a = p.parse_args()
@@ -219,7 +221,7 @@ def main():
                 tok.save(path)
                 tok = Tokenizer.from_file(path)
             # Of a directory, transformers' tokenizer is the reference, whose decode may clean up.
-            r = compare(name, getattr(tok, "_tokenizer", tok), tok.decode, path, a.ghostwriter, lines)
+            r = compare(name, getattr(tok, "_tokenizer", tok), tok.decode, path, a.ghostwriter, lines, a.detail or len(lines))
             bad += r.bad()
             print(name + ":", ", ".join(f"{what} {n - b}/{n}" for what, (n, b) in r.counts.items()), "equal" if r.bad() == 0 else "DIFFERENT", flush=True)
     print(f"{len(lines)} lines, {bad} differences (Python's Unicode {unicodedata.unidata_version})")
