@@ -76,6 +76,8 @@ type back struct {
 	like    Weights
 	closers []func() error
 	uses    []*paramUse
+	unread  map[int64]bool
+	known   bool // the model_type is one that is written here
 
 	r      *recovery
 	graph  *ir.Graph // what our own converter makes of the result
@@ -90,7 +92,7 @@ func (b *back) close() {
 }
 
 func openBack(src string, o BackOptions) (_ *back, err error) {
-	b := &back{options: o, report: &BackReport{Evidence: map[Evidence]int{}}}
+	b := &back{options: o, unread: map[int64]bool{}, report: &BackReport{Evidence: map[Evidence]int{}}}
 	if b.models, b.dir, err = openModels(src); err != nil {
 		return nil, err
 	}
@@ -117,8 +119,25 @@ func openBack(src string, o BackOptions) (_ *back, err error) {
 			u.part = partOf(m.Path)
 		}
 		b.uses = append(b.uses, uses...)
+		addUnread(b.unread, g.Graph, uses)
 	}
 	return b, nil
+}
+
+// addUnread adds the sizes of the floating tensors that nodes read and uses do not
+// hold.
+func addUnread(sizes map[int64]bool, g *ir.Graph, uses []*paramUse) {
+	held := map[string]bool{}
+	for _, u := range uses {
+		held[u.tensor.Name] = true
+	}
+	for _, n := range g.Nodes {
+		for _, in := range n.Reads() {
+			if t, ok := g.Inits[in]; ok && t.DType.IsFloat() && t.Len() > 1 && !held[in] {
+				sizes[t.Len()] = true
+			}
+		}
+	}
 }
 
 // partOf is the module that a file of an export in parts holds.
@@ -198,6 +217,7 @@ func (b *back) recover(ctx context.Context) error {
 	var complete []*recovery
 	for _, class := range classes {
 		b.r = newRecovery(class, b.uses, b.like)
+		b.r.unread = b.unread
 		err := b.r.run()
 		if err == nil {
 			err = b.build()
@@ -228,8 +248,12 @@ func (b *back) recover(ctx context.Context) error {
 // then that of a base model.
 func (b *back) classes() ([]*expectedClass, error) {
 	arch, err := ArchitectureOf(b.config.ModelType)
-	if err != nil {
-		return nil, err
+	if b.known = err == nil; !b.known {
+		if b.like == nil {
+			return nil, bad("%w; with --like, naming a checkpoint of the model, its parameters can be found by name", err)
+		}
+		e, err := expectedLike(b.config, b.like)
+		return []*expectedClass{e}, err
 	}
 	var heads []Head
 	record, ok, err := ReadRecord(b.models[0].Metadata())
@@ -265,6 +289,13 @@ func (b *back) classes() ([]*expectedClass, error) {
 // checks that the class is complete.
 func (b *back) build() error {
 	b.fillFromLike()
+	if !b.known {
+		b.final = b.config
+		if len(b.r.missing()) > 0 {
+			return b.incomplete(nil)
+		}
+		return nil
+	}
 	w := recovered{b.r, b.options.DType}
 	g, config, report, err := Build(b.config, w, Options{Head: b.r.class.head})
 	if err != nil || len(report.Fresh) > 0 {
@@ -299,7 +330,11 @@ func (b *back) fillFromLike() {
 	}
 	for _, p := range b.r.missing() {
 		name, info, ok := findIn(b.like, b.r.class.arch, p.name)
-		if !ok || !slices.Equal(info.Shape, p.shape) {
+		elements := int64(1)
+		for _, d := range p.shape {
+			elements *= d
+		}
+		if !ok || !slices.Equal(info.Shape, p.shape) || b.r.unread[elements] {
 			continue
 		}
 		t := ir.NewLazy(p.name, info.DType, p.shape, func() ([]byte, error) { return b.like.Bytes(name) })
@@ -310,9 +345,12 @@ func (b *back) fillFromLike() {
 // check compares outputs, and refuses guesses that could not be compared.
 func (b *back) check(ctx context.Context) error {
 	guessed, free := append(b.r.names(ByOrder), b.r.names(ByAbsence)...), b.r.free()
-	if b.options.NoCompare {
+	switch {
+	case b.options.NoCompare:
 		b.report.Why = "asked not to"
-	} else {
+	case !b.known:
+		b.report.Why = "graphs of a " + b.config.ModelType + " are not written here"
+	default:
 		d, err := compare(ctx, b.options.Library, b.models, b.graph, b.final)
 		switch {
 		case errors.Is(err, errNotComparable):
@@ -340,7 +378,7 @@ func (b *back) agrees(d *Comparison, guessed bool) error {
 		limit = closeOrder
 	}
 	for _, u := range b.uses {
-		if u.tensor.DType != ir.Float32 || b.options.DType == ir.Float16 || b.options.DType == ir.BFloat16 {
+		if u.tensor.DType != ir.Float32 {
 			limit = closeHalf
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/runtime"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/convert"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/safetensors"
 )
 
 // A place is where the exporter put a parameter, as names.json (testdata/gen)
@@ -373,5 +374,50 @@ func TestTrainedModelsBack(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(again, "release", "statement.txt")); err != nil {
 		t.Error(err)
+	}
+}
+
+// A model that is not written here is found by the names of a checkpoint of it,
+// whose numbers don't matter; what the export keeps nowhere is refused.
+func TestUnknownModelsBackByLike(t *testing.T) {
+	original := filepath.Join("testdata", "encoders", "bert-classify")
+	dir, like := exported(t, "encoders/bert-classify", func(g *ir.Graph) { g.Metadata = nil }), t.TempDir()
+	config := `{"model_type": "mystery", "architectures": ["MysteryModel"], "vocab_size": 13}`
+	write(t, filepath.Join(dir, "config.json"), config)
+	write(t, filepath.Join(like, "config.json"), config)
+	var others []safetensors.Tensor
+	for _, x := range tensorsOf(t, original) {
+		x.Data = make([]byte, len(x.Data))
+		others = append(others, x)
+	}
+	if _, err := safetensors.WriteDir(like, others, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := convert.ToHF(t.Context(), dir, filepath.Join(t.TempDir(), "hf"), convert.BackOptions{}); err == nil || !strings.Contains(err.Error(), "--like") {
+		t.Errorf("without --like: %v", err)
+	}
+	dst := filepath.Join(t.TempDir(), "hf")
+	r, err := convert.ToHF(t.Context(), dir, dst, convert.BackOptions{Like: like})
+	if err != nil || r.Why == "" || len(r.FromLike) > 0 {
+		t.Fatal(r, err)
+	}
+	want, got := tensorsOf(t, original), tensorsOf(t, dst)
+	for name, x := range want {
+		if !bytes.Equal(x.Data, got[name].Data) || len(got) != len(want) {
+			t.Errorf("%q holds other numbers", name)
+		}
+	}
+	hidden := exported(t, "encoders/bert-classify", func(g *ir.Graph) { // a parameter read in a way that is not known
+		g.Metadata = nil
+		for _, n := range g.Nodes {
+			if n.Is("LayerNormalization") && strings.Contains(n.Name, "embeddings") {
+				g.Nodes = append([]*ir.Node{{Name: "abs", Op: "Abs", Inputs: []string{n.Inputs[1]}, Outputs: []string{"abs"}, Attrs: ir.Attrs{}}}, g.Nodes...)
+				n.Inputs[1] = "abs"
+			}
+		}
+	})
+	write(t, filepath.Join(hidden, "config.json"), config)
+	if _, err := convert.ToHF(t.Context(), hidden, filepath.Join(t.TempDir(), "hf"), convert.BackOptions{Like: like}); err == nil || !strings.Contains(err.Error(), "embeddings.LayerNorm.weight") {
+		t.Errorf("a hidden parameter: %v", err)
 	}
 }

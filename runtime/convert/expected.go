@@ -70,6 +70,20 @@ func expectedOf(c *Config, head Head) (*expectedClass, error) {
 	return e, nil
 }
 
+// expectedLike describes a model that is not written here by a checkpoint of it.
+func expectedLike(c *Config, like Weights) (*expectedClass, error) {
+	e := &expectedClass{config: c, arch: &Architecture{ModelType: c.ModelType}, class: "a " + c.ModelType, byName: map[string]*expectation{}}
+	if names := c.Strs("architectures"); len(names) > 0 {
+		e.class = names[0]
+	}
+	for _, name := range like.Names() {
+		if info, _ := like.Info(name); info.DType.IsFloat() {
+			e.add(&expectation{name: name, shape: slices.Clone(info.Shape)})
+		}
+	}
+	return e, c.Err()
+}
+
 func (e *expectedClass) add(p *expectation) {
 	if p.transposed {
 		slices.Reverse(p.shape)
@@ -150,6 +164,9 @@ func spelled(name string) []string {
 // fits reports that a use can hold the parameter.
 func (e *expectation) fits(u *paramUse) bool {
 	switch {
+	case e.role == "" && u.role == roleLinear && len(e.shape) == 2: // of a class that is not known here
+		d := u.shape()
+		return slices.Equal(d, e.shape) || d[0] == e.shape[1] && d[1] == e.shape[0]
 	case e.role == roleTable && u.role == roleLinear: // a tied head
 		d := u.shape()
 		slices.Reverse(d)
@@ -164,6 +181,10 @@ func (e *expectation) fits(u *paramUse) bool {
 func (e *expectation) flipped(u *paramUse) bool {
 	if u.role != roleLinear {
 		return u.flipped
+	}
+	if e.role == "" { // torch.nn.Linear keeps [out,in], as shapes say where they can
+		d := u.shape()
+		return (d[0] == e.shape[1] && d[1] == e.shape[0]) != u.flipped
 	}
 	return (e.transposed || e.role == roleTable) != u.flipped
 }

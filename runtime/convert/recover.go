@@ -40,6 +40,9 @@ type recovery struct {
 	found map[string]match
 	taken map[*paramUse]bool
 	like  Weights // nil for none
+	// unread are the sizes of floating tensors that the graph reads in a way that
+	// is not known: they may be parameters.
+	unread map[int64]bool
 }
 
 func newRecovery(class *expectedClass, uses []*paramUse, like Weights) *recovery {

@@ -33,7 +33,7 @@ func (a *app) convertToHF(cmd *cobra.Command, src string, f *conversion) error {
 			a.printf("  %4d by %s\n", r.Evidence[e], e)
 		}
 		if r.Compared != nil {
-			a.printf("its %s differ by at most %.3g from the model's (largest value %.3g)\n", r.Compared.Output, r.Compared.MaxDifference, r.Compared.MaxValue)
+			a.printf("run beside the model, in its own precision, its %s differ by at most %.3g (largest value %.3g)\n", r.Compared.Output, r.Compared.MaxDifference, r.Compared.MaxValue)
 		}
 	})
 }
