@@ -17,7 +17,7 @@ export PYTHON_TS PYTHON_DYN
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help library build demo test unit race lint slow-test fuzz bench golden export-matrix clean
+.PHONY: help library build demo clients test unit race lint slow-test fuzz bench golden export-matrix clean
 
 help: ## list the targets and their settings
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -30,6 +30,11 @@ build: library ## build bin/ghostwriter
 
 demo: build ## fine-tune a small GPT-2 privately, under three minutes
 	$(GO) run ./tools/demo
+
+# What npm can't install is skipped. Without a browser, promtool or grpcurl their part is.
+clients: build ## let clients of others use what is built here: openai, transformers.js, Chromium, grpcurl and more
+	@cd tools/clients && npm ci --ignore-scripts --no-audit --no-fund --silent || echo "clients: npm could not install its packages; they are skipped"
+	$(GO) run ./tools/clients --ghostwriter bin/ghostwriter
 
 test: library lint unit race ## all checks and fast tests: what CI runs
 

@@ -50,7 +50,8 @@ func kindOf(c call) (map[string]any, error) {
 	if labels == nil {
 		for _, o := range c.lease.Outputs() {
 			if o.Name == "logits" {
-				return map[string]any{"generator": map[string]any{}}, nil
+				_, err := c.lease.ChatTemplate()
+				return map[string]any{"generator": map[string]any{"chat": err == nil}}, nil
 			}
 		}
 		return map[string]any{"embedding": map[string]any{}}, nil

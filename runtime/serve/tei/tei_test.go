@@ -95,7 +95,7 @@ func TestAPI(t *testing.T) {
 	if post("/models/feedback/decode", string(ids), 200, &decoded); decoded[0] != "good care" {
 		t.Errorf("%v", decoded)
 	}
-	for model, kind := range map[string]string{"feedback": `"classifier":{"id2label":{"0":"complaint"`, "vectors": `"embedding":{}`, "writer": `"generator":{}`} {
+	for model, kind := range map[string]string{"feedback": `"classifier":{"id2label":{"0":"complaint"`, "vectors": `"embedding":{}`, "writer": `"generator":{"chat":true}`} {
 		if answer, text := servetest.Do(t, "GET", web.URL+"/models/"+model+"/info", ""); answer.StatusCode != 200 || !strings.Contains(text, kind) {
 			t.Errorf("%d %s, want %s", answer.StatusCode, text, kind)
 		}
