@@ -35,7 +35,7 @@ func load(ctx context.Context, o *options) (*Report, error) {
 	if o.model == "" {
 		return nil, fmt.Errorf("--model is missing")
 	}
-	a := &api{o, &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: o.good + o.idle + o.bad + 4}}}
+	a := newAPI(o)
 	list, err := a.prepare()
 	if err != nil {
 		return nil, err
@@ -51,7 +51,11 @@ func load(ctx context.Context, o *options) (*Report, error) {
 		clients.Go(func() { a.good(timed, &t, list, 0) })
 	}
 	for range o.idle {
-		clients.Go(func() { a.good(timed, &t, list, 20*time.Second) })
+		own := newAPI(o) // with a connection of its own
+		clients.Go(func() {
+			own.good(timed, &t, list, 20*time.Second)
+			own.client.CloseIdleConnections()
+		})
 	}
 	for range o.slow {
 		clients.Go(func() { a.slow(timed, &t, list) })
@@ -71,6 +75,10 @@ func load(ctx context.Context, o *options) (*Report, error) {
 	r.sample(a)
 	r.finish(&t)
 	return r, r.verdict()
+}
+
+func newAPI(o *options) *api {
+	return &api{o, &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: o.good + o.bad + 4}}}
 }
 
 // sample reads the server's own numbers.
