@@ -33,16 +33,17 @@ type writing struct {
 	Config  *Config
 	Options Options // head and labels resolved
 
-	graph  *ir.Graph
-	source *source
-	head   bool // parameters belong to the head
-	doc    string
-	names  map[string]int    // node names taken
-	widen  map[string]string // float32 form of half parameters
-	record Record
-	total  int64 // elements of all parameters
-	notes  []string
-	err    error // the first failure of reading a tied copy
+	graph   *ir.Graph
+	source  *source
+	head    bool // parameters belong to the head
+	doc     string
+	names   map[string]int    // node names taken
+	widen   map[string]string // float32 form of half parameters
+	record  Record
+	total   int64 // elements of all parameters
+	notes   []string
+	outputs [][2]string // names and values of the graph's outputs
+	err     error       // the first failure of reading a tied copy
 }
 
 func newBuilder(c *Config, o Options, s *source) *Builder {
@@ -102,8 +103,42 @@ func (b *Builder) Input(name string, d ir.DType, dims ...string) string {
 
 // Output makes value a graph output of that name.
 func (b *Builder) Output(name, value string, d ir.DType, dims ...string) {
-	b.graph.Nodes = append(b.graph.Nodes, &ir.Node{Name: "/" + name, Op: "Identity", Inputs: []string{value}, Outputs: []string{name}, Attrs: ir.Attrs{}})
 	b.graph.Outputs = append(b.graph.Outputs, declared(name, d, dims))
+	b.outputs = append(b.outputs, [2]string{name, value})
+}
+
+// nameOutputs gives results of nodes the names of the outputs that they are: an
+// Identity would copy them, the cache at every token.
+func (b *Builder) nameOutputs() {
+	names := map[string]string{} // value → output
+	for _, o := range b.outputs {
+		if _, twice := names[o[1]]; !twice {
+			names[o[1]] = o[0]
+		}
+	}
+	made := map[string]bool{}
+	for _, n := range b.graph.Nodes {
+		for i, v := range n.Outputs {
+			if name, ok := names[v]; ok {
+				n.Outputs[i], made[v] = name, true
+			}
+		}
+		for i, v := range n.Inputs {
+			if name, ok := names[v]; ok && made[v] {
+				n.Inputs[i] = name
+			}
+		}
+	}
+	for _, o := range b.outputs {
+		name, value := o[0], o[1]
+		if made[value] && names[value] == name {
+			continue
+		}
+		if made[value] {
+			value = names[value]
+		}
+		b.graph.Nodes = append(b.graph.Nodes, &ir.Node{Name: "/" + name, Op: "Identity", Inputs: []string{value}, Outputs: []string{name}, Attrs: ir.Attrs{}})
+	}
 }
 
 func declared(name string, d ir.DType, dims []string) *ir.ValueInfo {
@@ -207,6 +242,7 @@ func (b *Builder) finish() (*ir.Graph, error) {
 	if err := b.source.err(); err != nil {
 		return nil, err
 	}
+	b.nameOutputs()
 	g := b.graph
 	g.Prune() // positions or masks that an architecture does not read
 	if err := g.Sort(); err != nil {
