@@ -183,6 +183,10 @@ func (s *state) attr(x any, name string) (any, error) {
 		return nil, t.err()
 	case *unsupported:
 		return nil, t.err()
+	case *loop:
+		if v, ok, err := t.ahead(name); ok {
+			return v, err
+		}
 	}
 	if v, ok := attribute(x, name); ok {
 		return v, nil
@@ -238,9 +242,7 @@ func (s *state) item(x, i any) (any, error) {
 		}
 	}
 	if key, ok := i.(string); ok {
-		if v, ok := attribute(x, key); ok {
-			return v, nil
-		}
+		return s.attr(x, key)
 	}
 	text, err := s.str(i)
 	return &undefined{fmt.Sprintf("%s object has no element %s", typeName(x), text)}, err

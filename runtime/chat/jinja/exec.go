@@ -142,21 +142,23 @@ func (n *forNode) exec(s *state, f *frame) error {
 	if err != nil {
 		return err
 	}
-	if items, err = n.selected(s, f, items); err != nil {
-		return err
+	l := &loop{rest: items}
+	if n.test != nil {
+		l.passes = func(item any) (bool, error) { return n.passes(s, f, item) }
 	}
-	if len(items) == 0 {
-		return s.body(n.otherwise, f.child())
-	}
-	l := &loop{items: items}
-	for i, item := range items {
+	for ; ; l.at++ {
 		if err := s.charge(1); err != nil {
 			return err
 		}
-		l.at = i
+		if more, err := l.has(l.at); err != nil || !more {
+			if err == nil && l.at == 0 {
+				err = s.body(n.otherwise, f.child())
+			}
+			return err
+		}
 		inner := f.child()
 		inner.set("loop", l)
-		if err := s.assign(inner, n.target, item); err != nil {
+		if err := s.assign(inner, n.target, l.items[l.at]); err != nil {
 			return err
 		}
 		switch err := s.body(n.body, inner); {
@@ -166,74 +168,100 @@ func (n *forNode) exec(s *state, f *frame) error {
 			return err
 		}
 	}
-	return nil
 }
 
-// selected is what passes the loop's condition.
-func (n *forNode) selected(s *state, f *frame, items []any) ([]any, error) {
-	if n.test == nil {
-		return items, nil
+// passes is the loop's condition for an item.
+func (n *forNode) passes(s *state, f *frame, item any) (bool, error) {
+	inner := f.child()
+	if err := s.assign(inner, n.target, item); err != nil {
+		return false, err
 	}
-	var out []any
-	for _, item := range items {
-		inner := f.child()
-		if err := s.assign(inner, n.target, item); err != nil {
-			return nil, err
-		}
-		v, err := n.test.eval(s, inner)
-		if err != nil {
-			return nil, err
-		}
-		yes, err := truth(v)
-		if err != nil {
-			return nil, err
-		}
-		if yes {
-			out = append(out, item)
-		}
+	v, err := n.test.eval(s, inner)
+	if err != nil {
+		return false, err
 	}
-	return out, nil
+	return truth(v)
 }
 
 // A loop is the variable of that name.
 type loop struct {
-	items   []any
+	items   []any // those that passed the condition so far
+	rest    []any // those not looked at yet: a condition may depend on what the body did before
+	passes  func(item any) (bool, error)
 	at      int
 	changed any // what changed was last called with
 	called  bool
 }
 
+// has looks ahead until there is an item i.
+func (l *loop) has(i int) (bool, error) {
+	for len(l.items) <= i && len(l.rest) > 0 {
+		item := l.rest[0]
+		l.rest = l.rest[1:]
+		if l.passes != nil {
+			yes, err := l.passes(item)
+			if err != nil {
+				return false, err
+			}
+			if !yes {
+				continue
+			}
+		}
+		l.items = append(l.items, item)
+	}
+	return len(l.items) > i, nil
+}
+
+// all looks ahead to the end.
+func (l *loop) all() (int64, error) {
+	_, err := l.has(len(l.items) + len(l.rest))
+	return int64(len(l.items)), err
+}
+
+// ahead are the attributes for which a loop looks ahead: to its next item, or to its end.
+func (l *loop) ahead(name string) (any, bool, error) {
+	switch name {
+	case "last", "nextitem":
+		more, err := l.has(l.at + 1)
+		switch {
+		case err != nil:
+			return nil, true, err
+		case name == "last":
+			return !more, true, nil
+		case more:
+			return l.items[l.at+1], true, nil
+		}
+		return &undefined{"there is no next item"}, true, nil
+	case "length", "revindex", "revindex0":
+		n, err := l.all()
+		switch name {
+		case "revindex":
+			n -= int64(l.at)
+		case "revindex0":
+			n -= int64(l.at) + 1
+		}
+		return n, true, err
+	}
+	return nil, false, nil
+}
+
 func (l *loop) attr(name string) (any, bool) {
-	n, i := int64(len(l.items)), int64(l.at)
 	switch name {
 	case "index":
-		return i + 1, true
+		return int64(l.at) + 1, true
 	case "index0":
-		return i, true
-	case "revindex":
-		return n - i, true
-	case "revindex0":
-		return n - i - 1, true
+		return int64(l.at), true
 	case "first":
-		return i == 0, true
-	case "last":
-		return i == n-1, true
-	case "length":
-		return n, true
+		return l.at == 0, true
 	case "depth":
 		return int64(1), true // loops are not recursive here
 	case "depth0":
 		return int64(0), true
 	case "previtem":
-		if i == 0 {
+		if l.at == 0 {
 			return &undefined{"there is no previous item"}, true
 		}
-		return l.items[i-1], true
-	case "nextitem":
-		if i == n-1 {
-			return &undefined{"there is no next item"}, true
-		}
-		return l.items[i+1], true
+		return l.items[l.at-1], true
 	case "cycle":
 		return &function{"cycle", l.cycle}, true
 	case "changed":

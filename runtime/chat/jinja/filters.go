@@ -245,10 +245,22 @@ func floatFilter(_ *state, x any, a arguments) (any, error) {
 	return p[0], nil
 }
 
+// digits takes blanks around a number and single underscores between its digits away; ok is false for other underscores.
+func digits(text string) (string, bool) {
+	text = strings.TrimFunc(text, isSpace)
+	for i := range len(text) {
+		isDigit := func(k int) bool { return k >= 0 && k < len(text) && text[k] >= '0' && text[k] <= '9' }
+		if text[i] == '_' && !(isDigit(i-1) && isDigit(i+1)) {
+			return "", false
+		}
+	}
+	return strings.ReplaceAll(text, "_", ""), true
+}
+
 // parseFloat is Python's float(text).
 func parseFloat(text string) (float64, bool) {
-	text = strings.TrimFunc(text, isSpace)
-	if strings.ContainsAny(text, "xXpP_") {
+	text, ok := digits(text)
+	if !ok || strings.ContainsAny(text, "xXpP") {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(text, 64)
@@ -275,11 +287,12 @@ func intFilter(_ *state, x any, a arguments) (any, error) {
 	}
 	f, ok := asFloat(x)
 	if text, isText := asString(x); isText {
-		text = strings.TrimFunc(text, isSpace)
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return n, nil
-		} else if errors.Is(err, strconv.ErrRange) {
-			return nil, errOverflow
+		if whole, fine := digits(text); fine {
+			if n, err := strconv.ParseInt(whole, 10, 64); err == nil {
+				return n, nil
+			} else if errors.Is(err, strconv.ErrRange) {
+				return nil, errOverflow
+			}
 		}
 		f, ok = parseFloat(text)
 	}

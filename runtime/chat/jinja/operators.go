@@ -476,7 +476,7 @@ func (s *state) length(v any) (int64, error) {
 	case *unsupported:
 		return 0, t.err()
 	case *loop:
-		return int64(len(t.items)), nil
+		return t.all()
 	}
 	return 0, fmt.Errorf("object of type '%s' has no len()", typeName(v))
 }
