@@ -41,6 +41,7 @@ type bertBody struct {
 	*encoder
 	base       string
 	hidden     int64
+	embedding  int64 // width of the embeddings
 	vocabulary int64
 	inner      int64
 	layers     int64
@@ -48,13 +49,25 @@ type bertBody struct {
 	act        func(b *Builder, x string) string
 }
 
-func newBERT(b *Builder, base string) (*bertBody, error) {
+// bertDefaults are the sizes that a model has where its config.json says nothing.
+type bertDefaults struct {
+	hidden, heads, inner int64
+	embedding            int64 // 0: the hidden width, and no field of its own
+	act                  string
+}
+
+var bertBase = bertDefaults{hidden: 768, heads: 12, inner: 3072, act: "gelu"}
+
+func newBERT(b *Builder, base string, def bertDefaults) (*bertBody, error) {
 	c := b.Config
-	hidden, heads := c.Size(768, "hidden_size"), c.Size(12, "num_attention_heads")
+	hidden, heads := c.Size(def.hidden, "hidden_size"), c.Size(def.heads, "num_attention_heads")
 	m := &bertBody{
-		base: base, hidden: hidden, vocabulary: c.Size(0, "vocab_size"), inner: c.Size(3072, "intermediate_size"),
+		base: base, hidden: hidden, embedding: hidden, vocabulary: c.Size(0, "vocab_size"), inner: c.Size(def.inner, "intermediate_size"),
 		layers: c.Layers(12, "num_hidden_layers"), eps: c.Positive(1e-12, "layer_norm_eps"), std: c.Positive(0.02, "initializer_range"),
-		act: c.Activation("gelu", "hidden_act"),
+		act: c.Activation(def.act, "hidden_act"),
+	}
+	if def.embedding > 0 {
+		m.embedding = c.Size(def.embedding, "embedding_size")
 	}
 	c.Only("is_decoder", false, "a causal mask")
 	c.Only("add_cross_attention", false, "layers that read an encoder")
@@ -77,10 +90,10 @@ func (m *bertBody) embed(positions, types string, padding int64) string {
 	}
 	place := normal(m.std)
 	place.ZeroRow = padding
-	x := e.In("word_embeddings").Embedding(m.ids, m.vocabulary, m.hidden, word)
-	x = e.Add(x, e.In("token_type_embeddings").Embedding(types, c.Size(2, "type_vocab_size"), m.hidden, normal(m.std)))
-	x = e.Add(x, e.In("position_embeddings").Embedding(positions, c.Size(512, "max_position_embeddings"), m.hidden, place))
-	return e.In("LayerNorm").LayerNorm(x, m.hidden, m.eps)
+	x := e.In("word_embeddings").Embedding(m.ids, m.vocabulary, m.embedding, word)
+	x = e.Add(x, e.In("token_type_embeddings").Embedding(types, c.Size(2, "type_vocab_size"), m.embedding, normal(m.std)))
+	x = e.Add(x, e.In("position_embeddings").Embedding(positions, c.Size(512, "max_position_embeddings"), m.embedding, place))
+	return e.In("LayerNorm").LayerNorm(x, m.embedding, m.eps)
 }
 
 // encode runs the layers.
@@ -115,7 +128,7 @@ func (m *bertBody) bare(h string) {
 }
 
 func buildBERT(b *Builder) error {
-	m, err := newBERT(b, "bert")
+	m, err := newBERT(b, "bert", bertBase)
 	if err != nil {
 		return err
 	}
@@ -147,12 +160,12 @@ func (m *bertBody) vocabularyHead(decoder, owner string) vocabularyHead {
 	return vocabularyHead{
 		table: m.base + ".embeddings.word_embeddings.weight", weight: decoder + ".weight",
 		bias: owner + ".bias", biasAlias: decoder + ".bias",
-		width: m.hidden, vocabulary: m.vocabulary, std: m.std, tied: m.b.Config.Bool(true, "tie_word_embeddings"),
+		width: m.embedding, vocabulary: m.vocabulary, std: m.std, tied: m.b.Config.Bool(true, "tie_word_embeddings"),
 	}
 }
 
 func buildRoBERTa(b *Builder) error {
-	m, err := newBERT(b, "roberta")
+	m, err := newBERT(b, "roberta", bertBase)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ type Architecture struct {
 
 // architectures by model_type.
 var architectures = table(gpt2, opt, llama, mistral, qwen2, qwen3, gemma,
-	bert, roberta, xlmRoberta, camembert, distilbert, t5)
+	bert, roberta, xlmRoberta, camembert, distilbert, albert, electra, t5)
 
 func table(list ...*Architecture) map[string]*Architecture {
 	out := map[string]*Architecture{}

@@ -27,6 +27,10 @@ MODELS = {
     "roberta-classify": ("classify", tr.RobertaForSequenceClassification, tr.RobertaConfig(**BERT, pad_token_id=1, num_labels=4)),
     "distilbert-mlm": ("mlm", tr.DistilBertForMaskedLM, tr.DistilBertConfig(**DISTIL)),
     "distilbert-classify": ("classify", tr.DistilBertForSequenceClassification, tr.DistilBertConfig(**DISTIL, activation="relu", sinusoidal_pos_embds=True)),
+    "albert-mlm": ("mlm", tr.AlbertForMaskedLM, tr.AlbertConfig(**BERT, embedding_size=4, num_hidden_groups=2)),
+    "albert-classify": ("classify", tr.AlbertForSequenceClassification, tr.AlbertConfig(**BERT, embedding_size=4, inner_group_num=2, num_labels=3)),
+    "electra-mlm": ("mlm", tr.ElectraForMaskedLM, tr.ElectraConfig(**BERT, embedding_size=4)),
+    "electra-classify": ("classify", tr.ElectraForSequenceClassification, tr.ElectraConfig(**BERT, embedding_size=6, num_labels=3)),
     "t5": ("lm", tr.T5ForConditionalGeneration, tr.T5Config(**T5)),
     "t5-gated": ("lm", tr.T5ForConditionalGeneration, tr.T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_decoder_layers=1)),
 }
