@@ -64,6 +64,9 @@ type request struct {
 	ctx    context.Context
 	finish func(search) []Continuation
 	stream *Stream
+	// suspect says that the request was in a turn that failed: it runs alone once,
+	// so that one that the model can't compute takes no other with it.
+	suspect bool
 }
 
 // NewEngine starts an engine on the model. It has a goroutine and memory until

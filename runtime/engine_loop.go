@@ -66,17 +66,16 @@ func (e *Engine) fits(r *request) bool {
 	return texts <= e.options.MaxSequences && (e.options.MaxTokens == 0 || tokens <= e.options.MaxTokens)
 }
 
-// turn runs the batch one token further and passes the tokens on.
+// turn runs the batch, or a suspect alone, one token further and passes the
+// tokens on.
 func (e *Engine) turn(ctx context.Context, b *batch) error {
-	e.mu.Lock()
-	by := make(map[*task]*request, len(e.running))
-	tasks := make([]*task, 0, len(e.running))
-	for _, r := range e.running {
+	members := e.members()
+	by := make(map[*task]*request, len(members))
+	b.tasks = nil
+	for _, r := range members {
 		by[r.task] = r
-		tasks = append(tasks, r.task)
+		b.tasks = append(b.tasks, r.task)
 	}
-	e.mu.Unlock()
-	b.tasks = tasks
 	gone := map[*request]bool{}
 	err := b.turn(ctx, func(t *task, token *Token, err error) bool {
 		r := by[t]
@@ -87,8 +86,31 @@ func (e *Engine) turn(ctx context.Context, b *batch) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.turning = nil
+	if err != nil {
+		return err
+	}
+	for _, r := range members {
+		r.suspect = false
+	}
 	e.running = slices.DeleteFunc(e.running, func(r *request) bool { return gone[r] })
-	return err
+	return nil
+}
+
+// members are the requests of the next turn: the first suspect, or all. Those
+// that sit out lose what the stepper holds of them.
+func (e *Engine) members() []*request {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at := slices.IndexFunc(e.running, func(r *request) bool { return r.suspect })
+	if at < 0 {
+		return slices.Clone(e.running)
+	}
+	for i, r := range e.running {
+		if i != at {
+			r.begun = false
+		}
+	}
+	return []*request{e.running[at]}
 }
 
 // report passes on what a turn gave a request.
@@ -116,20 +138,32 @@ func (r *request) report(token *Token, err error) {
 	r.stream.end(nil)
 }
 
-// recover goes on after a turn that failed or was stopped: what the stepper held
-// is lost, so requests that are not over fail with it, except that a turn which
-// was stopped because nobody waited for it fails nobody.
+// recover goes on after a turn that failed or was stopped. What the stepper held
+// is lost, so the requests begin anew from their texts. Of several that a turn
+// failed with, each runs alone next; one that fails alone ends with the error. A
+// turn that was stopped because nobody waited for it fails nobody.
 func (e *Engine) recover(ctx context.Context, b *batch, err error) {
 	b.step.close()
-	b.step, b.tasks = nil, nil
+	b.step = nil
 	e.mu.Lock()
 	if ctx.Err() != nil {
 		err = ErrEngineClosed
 	}
 	for _, r := range e.running {
-		r.stream.end(err)
+		r.begun = false
+		if !errors.Is(err, context.Canceled) {
+			r.suspect = r.suspect || len(b.tasks) > 1
+		}
 	}
-	e.running = nil
+	if len(b.tasks) == 1 && !errors.Is(err, context.Canceled) || ctx.Err() != nil {
+		e.running = slices.DeleteFunc(e.running, func(r *request) bool {
+			failed := ctx.Err() != nil || slices.Contains(b.tasks, r.task)
+			if failed {
+				r.stream.end(err)
+			}
+			return failed
+		})
+	}
 	e.mu.Unlock()
 	step, failed := e.model.newStepper(ctx)
 	if failed != nil {

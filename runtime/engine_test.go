@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -218,5 +220,101 @@ func TestEngineRefuses(t *testing.T) {
 		if _, err := e.Submit(t.Context(), c.prompt, c.o); !errors.Is(err, ErrUsage) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// A request that the model can't compute, here a text beyond the positions that nothing says, ends alone: those beside it
+// get what they get without it.
+func TestEngineFailureEndsOneRequest(t *testing.T) {
+	dir := t.TempDir()
+	data, err := os.ReadFile(filepath.Join(pretrained, "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "model.onnx"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := openPath(t, dir)
+	e, err := m.NewEngine(EngineOptions{MaxSequences: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close(t.Context())
+	long := make([]int32, 124)
+	prompts := [][]int32{{5, 6}, long, {9, 10, 400}, {7}}
+	o := GenerateOptions{MaxNewTokens: 20, EOS: []int64{}}
+	var streams []*Stream
+	for _, p := range prompts {
+		s, err := e.Submit(t.Context(), p, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	for i, s := range streams {
+		ids, _, err := drain(s)
+		if i == 1 {
+			if err == nil || len(ids) > 5 { // 128 positions
+				t.Errorf("the long text has %d tokens, %v", len(ids), err)
+			}
+			continue
+		}
+		want, failed := m.Generate(t.Context(), prompts[i:i+1], o)
+		if err != nil || failed != nil || !slices.Equal(ids, want[0]) {
+			t.Errorf("request %d: %v, alone %v (%v, %v)", i, ids, want, err, failed)
+		}
+	}
+}
+
+// Requests that come, go and are cancelled at any time leave the others what they get alone.
+func TestEngineUnderCancellation(t *testing.T) {
+	m := openPath(t, pretrained)
+	prompts, options := engineRequests(40)
+	want := make([][]int32, len(prompts))
+	for i := range prompts {
+		if i%3 != 0 {
+			out, err := m.Generate(t.Context(), prompts[i:i+1], options[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[i] = out[0]
+		}
+	}
+	e, err := m.NewEngine(EngineOptions{MaxSequences: 5, MaxTokens: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range prompts {
+		ctx, cancel := context.WithCancel(t.Context())
+		s, err := e.Submit(ctx, prompts[i], options[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer cancel()
+			if i%3 == 0 {
+				if i%2 == 0 {
+					_, _ = s.Next()
+				}
+				cancel()
+				if _, _, err := drain(s); !errors.Is(err, context.Canceled) {
+					t.Errorf("cancelled request %d: %v", i, err)
+				}
+				return
+			}
+			if ids, _, err := drain(s); err != nil || !slices.Equal(ids, want[i]) {
+				t.Errorf("request %d: %v (%v), alone %v", i, ids, err, want[i])
+			}
+		}()
+	}
+	wg.Wait()
+	if running, waiting, tokens := e.Load(); waiting != 0 || running > 1 || tokens > 200 {
+		t.Errorf("after all are done %d run, %d wait, %d tokens are held", running, waiting, tokens)
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

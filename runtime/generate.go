@@ -123,6 +123,11 @@ func (m *Model) generator(o GenerateOptions) (*generator, error) {
 			config.Positions = in.Dims[1]
 		}
 	}
+	for _, out := range s.Outputs() {
+		if config.Vocabulary == 0 && len(out.Dims) == 3 && (out.Name == "logits" || out.Name == m.options.Output) {
+			config.Vocabulary = max(0, out.Dims[2])
+		}
+	}
 	g := &generator{config: config, tokenizer: o.Tokenizer, start: -1}
 	if seq2seq {
 		if g.start, err = decoderStart(m.Dir(), config); err != nil {

@@ -82,7 +82,7 @@ func (c Config) Check() error {
 		v    any
 		want string
 	}{
-		{"max_new_tokens", c.MaxNewTokens < 1, c.MaxNewTokens, "at least 1"},
+		{"max_new_tokens", c.MaxNewTokens < 1 || c.MaxNewTokens > math.MaxInt32, c.MaxNewTokens, "1 to 2147483647"},
 		{"min_length", c.MinLength < 0, c.MinLength, "at least 0"},
 		{"min_new_tokens", c.MinNewTokens < 0, c.MinNewTokens, "at least 0"},
 		{"num_beams", c.Beams < 1 || c.Beams > maxBeams, c.Beams, fmt.Sprintf("1 to %d", maxBeams)},
