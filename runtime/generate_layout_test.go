@@ -55,6 +55,38 @@ func packed(t *testing.T, g *ir.Graph) *ir.Graph {
 	return g
 }
 
+// halved turns a graph with a cache of single precision into one whose cache has half.
+func halved(t *testing.T, g *ir.Graph) *ir.Graph {
+	t.Helper()
+	cast := func(to ir.DType, in, out string) {
+		g.Nodes = append(g.Nodes, &ir.Node{Name: "cast/" + out, Op: "Cast", Inputs: []string{in}, Outputs: []string{out}, Attrs: ir.Attrs{"to": int64(to)}})
+	}
+	for _, in := range g.Inputs {
+		if _, _, ok := cutCache(in.Name, "past_key_values."); ok {
+			name := in.Name
+			g.ReplaceUses(name, "wide/"+name)
+			in.DType = ir.Float16
+			cast(ir.Float32, name, "wide/"+name)
+		}
+	}
+	for _, out := range g.Outputs {
+		if _, _, ok := cutCache(out.Name, "present."); ok {
+			for _, n := range g.Nodes {
+				if n.Output(0) == out.Name {
+					n.Outputs[0] = "wide/" + out.Name
+				}
+			}
+			g.ReplaceUses(out.Name, "wide/"+out.Name)
+			out.DType = ir.Float16
+			cast(ir.Float16, "wide/"+out.Name, out.Name)
+		}
+	}
+	if err := g.Sort(); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
 func cutCache(name, prefix string) (layer, kind string, ok bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	layer, kind, _ = strings.Cut(rest, ".")
@@ -116,6 +148,7 @@ func TestCacheForms(t *testing.T) {
 		"in one tensor": packed(t, graphWithCache(t, from)),
 		"without names": nameless(graphWithCache(t, from)),
 		"one, nameless": nameless(packed(t, graphWithCache(t, from))),
+		"in half":       halved(t, graphWithCache(t, from)),
 	} {
 		m := openPath(t, saved(t, g, from))
 		if reason := m.CacheReason(t.Context()); reason != nil {
