@@ -42,9 +42,15 @@ var (
 	masks       = []string{"attention_mask", "input_mask"}
 )
 
-// newPlan examines a model.
-func newPlan(ctx context.Context, i *instance) *plan {
-	p := &plan{rows: map[string]bool{}}
+// newPlan examines a model. A fault of the analysis costs the joining, not the
+// model.
+func newPlan(ctx context.Context, i *instance) (p *plan) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p = &plan{whyNot: fmt.Sprintf("the analysis of its graph has a fault (%T)", fault)}
+		}
+	}()
+	p = &plan{rows: map[string]bool{}}
 	for _, in := range i.inputs {
 		if in.Kind != "tensor" || len(in.Dims) == 0 || in.Dims[0] >= 0 {
 			p.whyNot = fmt.Sprintf("input %q has no free first axis (%v)", in.Name, in)
