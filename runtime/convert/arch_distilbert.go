@@ -17,6 +17,9 @@ var distilbert = &Architecture{
 	Build:   buildDistilBERT,
 }
 
+// distilEps is the ε of its norms, which no config.json changes.
+const distilEps = 1e-12
+
 func buildDistilBERT(b *Builder) error {
 	c := b.Config
 	width, heads := c.Size(768, "dim", "hidden_size"), c.Size(12, "n_heads", "num_attention_heads")
@@ -30,7 +33,6 @@ func buildDistilBERT(b *Builder) error {
 	if err := c.Err(); err != nil {
 		return err
 	}
-	const eps = 1e-12 // fixed in transformers
 	e := newEncoder(b, heads, width/heads)
 	m := b.In("distilbert")
 	word := normal(std)
@@ -42,23 +44,29 @@ func buildDistilBERT(b *Builder) error {
 	x := m.In("embeddings")
 	h := x.Add(x.In("word_embeddings").Embedding(e.ids, vocabulary, width, word),
 		x.In("position_embeddings").Embedding(b.counted(e.ids), c.Size(512, "max_position_embeddings"), width, place))
-	h = x.In("LayerNorm").LayerNorm(h, width, eps)
+	h = x.In("LayerNorm").LayerNorm(h, width, distilEps)
 	for i := range layers {
 		l := m.In("transformer", fmt.Sprintf("layer.%d", i))
 		a := l.In("attention")
 		y := a.In("out_lin").Linear(e.attend(a, h, [3]string{"q_lin", "k_lin", "v_lin"}, std), width, width, true, std)
-		h = l.In("sa_layer_norm").LayerNorm(l.Add(y, h), width, eps)
+		h = l.In("sa_layer_norm").LayerNorm(l.Add(y, h), width, distilEps)
 		f := l.In("ffn")
 		y = f.In("lin2").Linear(act(f, f.In("lin1").Linear(h, width, inner, true, std)), inner, width, true, std)
-		h = l.In("output_layer_norm").LayerNorm(l.Add(y, h), width, eps)
+		h = l.In("output_layer_norm").LayerNorm(l.Add(y, h), width, distilEps)
 	}
+	return distilHead(e, h, width, vocabulary, std, act)
+}
+
+// distilHead writes the head on hidden states [B,T,width].
+func distilHead(e *encoder, h string, width, vocabulary int64, std float64, act func(b *Builder, x string) string) error {
+	b, c := e.b, e.b.Config
 	switch b.Options.Head {
 	case HeadNone:
 		e.states(h, width)
 	case HeadMLM:
 		logits := b.asHead(func() string {
 			y := act(b.In("vocab_transform"), b.In("vocab_transform").Linear(h, width, width, true, std))
-			y = b.In("vocab_layer_norm").LayerNorm(y, width, eps)
+			y = b.In("vocab_layer_norm").LayerNorm(y, width, distilEps)
 			return vocabularyHead{
 				table: "distilbert.embeddings.word_embeddings.weight", weight: "vocab_projector.weight", bias: "vocab_projector.bias",
 				width: width, vocabulary: vocabulary, std: std, tied: c.Bool(true, "tie_word_embeddings"),

@@ -48,3 +48,13 @@ func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
 }
+
+// locate finds the model file of a path; what is wrong with the path is the
+// caller's.
+func locate(path string) (string, error) {
+	file, err := ir.Locate(path)
+	if err != nil {
+		return "", bad("%w", err)
+	}
+	return file, nil
+}
