@@ -34,6 +34,9 @@ func benchTokenizers(b *testing.B) map[string]*Tokenizer {
 		}
 		out[name] = tok
 	}
+	// Vocabularies of these kinds are not among the shared material: small ones, so more tokens a word.
+	out["unigram"], out["byte-fallback"] = load(b, "testdata/kinds/t5.json"), load(b, "testdata/kinds/llama2.json")
+	out["cl100k"] = load(b, "testdata/kinds/llama3.json")
 	return out
 }
 
@@ -78,6 +81,43 @@ func BenchmarkEncodeUncached(b *testing.B) {
 				}
 				tokens += len(ids)
 				i++
+			}
+			b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
+		})
+	}
+}
+
+// BenchmarkEncodeDetailed is one core with offsets.
+func BenchmarkEncodeDetailed(b *testing.B) {
+	texts := benchTexts(b)
+	for name, tok := range benchTokenizers(b) {
+		b.Run(name, func(b *testing.B) {
+			tokens, i := 0, 0
+			for b.Loop() {
+				d, err := tok.EncodeDetailed(Text{First: texts[i%len(texts)]}, EncodeOptions{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				tokens += d.Len()
+				i++
+			}
+			b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
+		})
+	}
+}
+
+// BenchmarkDecode is one core.
+func BenchmarkDecode(b *testing.B) {
+	texts := benchTexts(b)
+	for name, tok := range benchTokenizers(b) {
+		b.Run(name, func(b *testing.B) {
+			ids := mustEncode(b, tok, texts[0])
+			tokens := 0
+			for b.Loop() {
+				if tok.Decode(ids, false) == "" {
+					b.Fatal("no text")
+				}
+				tokens += len(ids)
 			}
 			b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
 		})

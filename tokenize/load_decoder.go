@@ -36,13 +36,44 @@ func parseDecoder(raw json.RawMessage, depth int) (decoder, error) {
 			Decoders json.RawMessage `json:"decoders"`
 		}
 		members, err := parseMembers(raw, &o, &o.Decoders, depth, parseDecoder)
-		return slices.Concat(members...), err
+		if err != nil {
+			return nil, err
+		}
+		if n := growingReplaces(raw); n > maxGrowingReplaces {
+			return nil, fmt.Errorf("%d of the Sequence's Replace decoders make text longer; the limit is %d", n, maxGrowingReplaces)
+		}
+		return slices.Concat(members...), nil
 	}
 	parse, ok := decoderTypes[typ]
 	if !ok {
 		return nil, unsupported(typ, append(slices.Sorted(maps.Keys(decoderTypes)), "Sequence")...)
 	}
 	return parse(raw, depth)
+}
+
+// Limits against files whose decoders make ever more text of a token.
+const (
+	maxReplaceGrowth   = 8
+	maxGrowingReplaces = 3
+)
+
+// growingReplaces counts the Replace decoders of a Sequence, and of those inside it, that make text longer.
+func growingReplaces(raw json.RawMessage) (n int) {
+	var o struct {
+		Decoders []json.RawMessage
+		Pattern  patternJSON
+		Content  string
+	}
+	if json.Unmarshal(raw, &o) != nil {
+		return 0 // what it is was an error already
+	}
+	if o.Pattern.String != nil && len(o.Content) > len(*o.Pattern.String) {
+		n = 1
+	}
+	for _, member := range o.Decoders {
+		n += growingReplaces(member)
+	}
+	return n
 }
 
 // bare is a decoder without options.
@@ -129,6 +160,9 @@ func parseReplaceDecoder(raw json.RawMessage, _ int) (decoder, error) {
 	}
 	if o.Pattern.String == nil || *o.Pattern.String == "" {
 		return nil, fmt.Errorf("the pattern of Replace in a decoder must be a string that is not empty; a regular expression is not supported there")
+	}
+	if len(o.Content) > maxReplaceGrowth*len(*o.Pattern.String) {
+		return nil, fmt.Errorf("a Replace makes %d bytes of %d; in a decoder at most %d times as many are supported", len(o.Content), len(*o.Pattern.String), maxReplaceGrowth)
 	}
 	return decoder{replaceStage(*o.Pattern.String, o.Content)}, nil
 }

@@ -61,6 +61,9 @@ func parsePrepend(raw json.RawMessage) (normalizer, error) {
 	if err := decodeStrict(raw, &o); err != nil {
 		return nil, err
 	}
+	if err := checkInserted("Prepend", o.Prepend); err != nil {
+		return nil, err
+	}
 	return sure(func(a *aligned) { a.prepend(o.Prepend) }), nil
 }
 
@@ -88,6 +91,9 @@ func parseReplace(raw json.RawMessage) (normalizer, error) {
 	p, err := o.Pattern.build()
 	if err != nil {
 		return nil, fmt.Errorf("in Replace: %w", err)
+	}
+	if err := checkInserted("Replace", o.Content); err != nil {
+		return nil, err
 	}
 	return func(a *aligned) error {
 		found, err := p.findAll(a.text)

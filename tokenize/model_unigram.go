@@ -16,8 +16,8 @@ const unknownPenalty = 10
 // of equal sums the one found first counts. A run of unknown characters is one unknown token or, with byteFallback,
 // a token <0xNN> for each of its bytes, when the vocabulary has them all.
 //
-// sugarme's Unigram is not its base: it forgets the unknown token's id 0, adds scores in float32 steps through
-// a lattice of strings and allocates for every prefix of the text.
+// sugarme's Unigram is not its base: with byte fallback it writes every text as bytes, and its cache of words grows
+// without bound.
 type unigramModel struct {
 	pieces       []string
 	scores       []float64

@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -32,13 +33,39 @@ func sure(f func(a *aligned)) normalizer {
 // sequenceNormalizer applies its members in order.
 func sequenceNormalizer(members []normalizer) normalizer {
 	return func(a *aligned) error {
+		before := len(a.text)
 		for _, n := range members {
 			if err := n(a); err != nil {
+				return err
+			}
+			if err := checkGrowth(before, len(a.text)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+}
+
+// Limits against files whose parts make ever more text of a text: no part may insert more than maxInserted bytes at
+// a place, and several together make at most growthFactor times the text, and growthRoom more.
+const (
+	maxInserted  = 1024
+	growthFactor = 64
+	growthRoom   = 1 << 20
+)
+
+func checkGrowth(before, after int) error {
+	if after > growthFactor*before+growthRoom {
+		return fmt.Errorf("the text grows from %d to %d bytes", before, after)
+	}
+	return nil
+}
+
+func checkInserted(of, s string) error {
+	if len(s) > maxInserted {
+		return fmt.Errorf("%s inserts %d bytes; the limit is %d", of, len(s), maxInserted)
+	}
+	return nil
 }
 
 // normalized is a whole text's normalized form.

@@ -73,8 +73,8 @@ func (m *charsMap) lookup(chunk string) (string, bool) {
 			return "", false
 		}
 		replacement, _, _ := strings.Cut(m.replacements[start:], "\x00")
-		if !utf8.ValidString(replacement) {
-			return "", false // a broken map points into a character
+		if !utf8.ValidString(replacement) || len(replacement) > maxInserted {
+			return "", false // a broken map: it points into a character, or holds what no character stands for
 		}
 		return replacement, true
 	}

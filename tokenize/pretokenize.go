@@ -187,6 +187,7 @@ func splitInTurn(members []splitter) splitter {
 		pieces := []aligned{a}
 		for _, split := range members {
 			next := make([]aligned, 0, len(pieces))
+			size := 0
 			for _, p := range pieces {
 				if p.text == "" {
 					continue
@@ -195,6 +196,12 @@ func splitInTurn(members []splitter) splitter {
 				if next, err = split(next, p); err != nil {
 					return nil, err
 				}
+			}
+			for i := range next {
+				size += len(next[i].text)
+			}
+			if err := checkGrowth(len(a.text), size); err != nil {
+				return nil, err
 			}
 			pieces = next
 		}
