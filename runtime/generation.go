@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/kvcache"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
 )
@@ -187,16 +188,7 @@ func (m *Model) addedCache() (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "ghostwriter-cache-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir) // the runtime has read or mapped what it needs
-	path := filepath.Join(dir, "model.onnx")
-	if err := graph.Save(path); err != nil {
-		return nil, err
-	}
-	s, err := env.NewSessionFromFile(path, ort.Options{Threads: m.options.Threads, Name: m.file.Path + " (with a cache)"})
+	s, err := openGraph(env, graph, ort.Options{Threads: m.options.Threads, Name: m.file.Path + " (with a cache)"})
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +199,36 @@ func (m *Model) addedCache() (*generation, error) {
 	return &generation{session: s, own: true, layout: l}, err
 }
 
-// proofTokens are the lengths of the two texts that a cache is tried on.
+// inMemory is the size of weights up to which a rewritten graph is passed to the
+// runtime in memory; a larger one goes through a file, with external data.
+const inMemory = 1 << 30
+
+// openGraph opens a session on a graph.
+func openGraph(env *ort.Env, g *ir.Graph, o ort.Options) (*ort.Session, error) {
+	var size int64
+	for _, t := range g.Inits {
+		size += 4 * t.Len()
+	}
+	if size <= inMemory {
+		data, err := g.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		return env.NewSession(data, o)
+	}
+	dir, err := os.MkdirTemp("", "ghostwriter-cache-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) // the runtime has read or mapped what it needs
+	path := filepath.Join(dir, "model.onnx")
+	if err := g.Save(path); err != nil {
+		return nil, err
+	}
+	return env.NewSessionFromFile(path, o)
+}
+
+// proofShort and proofLong are the lengths of the two texts that a cache is tried on.
 const proofShort, proofLong = 5, 9
 
 // prove compares the cache with the whole computation: a text begun and
