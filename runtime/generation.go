@@ -351,3 +351,20 @@ func logitDistance(got, want []float32) float64 {
 	}
 	return worst / span
 }
+
+// WithCache returns the model's graph with a cache of keys and values added
+// (onnxgrad/kvcache), after it was tried against the whole computation. The error
+// says why there is none, or that the model has one already.
+func (m *Model) WithCache(ctx context.Context) (*ir.Graph, error) {
+	g, err := m.generation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if g.reason != nil {
+		return nil, usage("%s: %w", m.file.Path, g.reason)
+	}
+	if !g.own || g.first != nil {
+		return nil, usage("%s takes and gives keys and values already", m.file.Path)
+	}
+	return kvcache.Add(m.file.Graph(), m.options.Output)
+}

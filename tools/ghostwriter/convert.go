@@ -42,7 +42,7 @@ func (a *app) convertCommand() *cobra.Command {
 		Short: "Convert a checkpoint to an ONNX model directory",
 		Long: "Convert writes the ONNX graph of a Hugging Face directory (config.json, safetensors) and copies its tokenizer.\n" +
 			"The model takes what transformers' forward takes and gives logits; with --cache it takes and gives the keys and\n" +
-			"values of earlier tokens too. See docs/convert.md.",
+			"values of earlier tokens too, and SRC may then also be an ONNX model that has none. See docs/convert.md.",
 		Example: "  ghostwriter convert gpt2-hf/ --to onnx -o gpt2/\n" +
 			"  ghostwriter convert gpt2-hf/ --to onnx -o classifier/ --head classify --labels 3 --seed 1",
 		Args: cobra.ExactArgs(1),
@@ -93,6 +93,9 @@ func (f *conversion) resolve() (convert.Options, error) {
 }
 
 func (a *app) convertToONNX(cmd *cobra.Command, src string, f *conversion) error {
+	if f.options.Cache && isONNX(src) {
+		return a.convertWithCache(cmd, src, f)
+	}
 	o, err := f.resolve()
 	if err != nil {
 		return err

@@ -53,3 +53,22 @@ func generated(t *testing.T, into *generateReport, args ...string) {
 		t.Fatal(err)
 	}
 }
+
+// A model that was written again with a cache generates what it did without.
+func TestConvertWithCache(t *testing.T) {
+	const model = "../../testdata/demo/pretrained"
+	out := t.TempDir() + "/cached"
+	if code, stdout, stderr := command(t, "convert", model, "--to", "onnx", "--cache", "-o", out, "--json"); code != 0 || !strings.Contains(stdout, "past_key_values.0.key") {
+		t.Fatalf("exit %d: %s %s", code, stdout, stderr)
+	}
+	var want, got generateReport
+	flags := []string{"--prompt", "name : The Vaults", "--max-new-tokens", "12", "--json"}
+	generated(t, &want, append([]string{"generate", model}, flags...)...)
+	generated(t, &got, append([]string{"generate", out}, flags...)...)
+	if want.Outputs[0].Text != got.Outputs[0].Text || got.Outputs[0].Text == "" {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if code, _, stderr := command(t, "convert", out, "--cache", "-o", out+"-again"); code != 2 || !strings.Contains(stderr, "already") {
+		t.Errorf("a second cache: exit %d, %s", code, stderr)
+	}
+}
