@@ -211,11 +211,12 @@ func TestPlanRefuses(t *testing.T) {
 		model *irtest.Builder
 		want  string
 	}{
-		"centred over the batch": {irtest.New(18).Input("x", ir.Float32, "n", 4).Ints("zero", nil, 0).Node("m = ReduceMean(x,zero)").Node("y = Sub(x,m)").Output("y"), "off: records of a batch mix"},
-		"a fixed batch":          {irtest.New(18).Input("x", ir.Float32, 1, 4).Node("y = Relu(x)").Output("y"), `off: input "x" has no free first axis`},
-		"an input for all rows":  {irtest.New(18).Input("x", ir.Float32, "n", 4).Input("scale", ir.Float32).Node("y = Mul(x,scale)").Output("y"), `off: input "scale"`},
-		"rows of one shape":      {irtest.New(18).Input("x", ir.Float32, "n", "w").Node("y = Relu(x)").Output("y"), `rows of one shape: input "x"`},
-		"a mean over padding":    {ids().Node("y = ReduceMean(e,one)").Node("z = Identity(attention_mask)"), `rows of one shape: output "y" of a row changes`},
+		"centred over the batch":  {irtest.New(18).Input("x", ir.Float32, "n", 4).Ints("zero", nil, 0).Node("m = ReduceMean(x,zero)").Node("y = Sub(x,m)").Output("y"), "off: records of a batch mix"},
+		"one scale for the batch": {irtest.New(18).Input("x", ir.Float32, "n", 4).Node("q,scale,zero = DynamicQuantizeLinear(x)").Node("y = DequantizeLinear(q,scale,zero)").Output("y"), "off: records of a batch mix"},
+		"a fixed batch":           {irtest.New(18).Input("x", ir.Float32, 1, 4).Node("y = Relu(x)").Output("y"), `off: input "x" has no free first axis`},
+		"an input for all rows":   {irtest.New(18).Input("x", ir.Float32, "n", 4).Input("scale", ir.Float32).Node("y = Mul(x,scale)").Output("y"), `off: input "scale"`},
+		"rows of one shape":       {irtest.New(18).Input("x", ir.Float32, "n", "w").Node("y = Relu(x)").Output("y"), `rows of one shape: input "x"`},
+		"a mean over padding":     {ids().Node("y = ReduceMean(e,one)").Node("z = Identity(attention_mask)"), `rows of one shape: output "y" of a row changes`},
 		"obeys its mask": {ids().Node("f = Cast(attention_mask)", ir.Attrs{"to": int64(1)}).Ints("last", nil, -1).Node("u = Unsqueeze(f,last)").
 			Node("w = Mul(e,u)").Node("y = ReduceSum(w,one)"), "rows of any length"},
 	} {

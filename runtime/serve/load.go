@@ -73,6 +73,7 @@ func (r *Repository) Rescan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.expect(found)
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		for _, p := range found[name] {
 			if ctx.Err() != nil {
@@ -98,6 +99,23 @@ func (r *Repository) Rescan(ctx context.Context) error {
 		delete(r.models, name)
 	}
 	return nil
+}
+
+// expect enters what is not known yet as loading: until its turn has come a request
+// for it is told to wait, not that there is nothing.
+func (r *Repository) expect(found map[string][]place) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, places := range found {
+		for _, p := range places {
+			if r.models[name] == nil {
+				r.models[name] = map[string]*entry{}
+			}
+			if r.models[name][p.version] == nil {
+				r.models[name][p.version] = &entry{place: p, state: StateLoading}
+			}
+		}
+	}
 }
 
 // dropMissing takes out the versions of a model that the tree no longer has.

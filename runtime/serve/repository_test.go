@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -289,4 +290,32 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	close(stop)
 	callers.Wait()
+}
+
+// While the tree is being loaded its models are known and not ready, and so is the
+// server.
+func TestLoading(t *testing.T) {
+	r, err := NewRepository(newTree(t, map[string]string{"a": "gpt2-ts17", "b/3": "gpt2-ts17"}), RepositoryOptions{Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if r.Ready() {
+		t.Error("ready before anything was loaded")
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Rescan(stopped); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	var e *Error
+	if _, err := r.Acquire("b", "3"); !errors.As(err, &e) || e.Status != http.StatusServiceUnavailable {
+		t.Errorf("a model that is still to be loaded: %v", err)
+	}
+	if r.Ready() {
+		t.Error("ready while loading")
+	}
+	if err := r.Rescan(t.Context()); err != nil || !r.Ready() {
+		t.Errorf("loaded: %v, ready %v", err, r.Ready())
+	}
 }
