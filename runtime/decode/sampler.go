@@ -120,6 +120,18 @@ func describe(id int32, logits []float32, top int) Token {
 	return t
 }
 
+// Describe reports a token that stands in a text with the log-probabilities of the logits [vocabulary] before it. The error
+// wraps ErrConfig for an id that the vocabulary has not.
+func Describe(id int32, logits []float32, top int) (Token, error) {
+	if id < 0 || int(id) >= len(logits) {
+		return Token{}, fmt.Errorf("%w: id %d is not in the model's vocabulary of %d", ErrConfig, id, len(logits))
+	}
+	if err := checkLogits(logits); err != nil {
+		return Token{}, err
+	}
+	return describe(id, logits, top), nil
+}
+
 // uniform is a number in [0, 1) with 53 random bits.
 func uniform(r *rand.ChaCha8) float64 { return float64(r.Uint64()>>11) / (1 << 53) }
 

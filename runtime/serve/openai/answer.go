@@ -51,30 +51,40 @@ func (g *gathered) mean() float64 { return g.sum / float64(max(1, g.count)) }
 // completionLogProbs is the logprobs of a completion.
 type completionLogProbs struct {
 	Tokens   []string             `json:"tokens"`
-	LogProbs []float64            `json:"token_logprobs"`
+	LogProbs []*float64           `json:"token_logprobs"` // null for the first token of an echo
 	Top      []map[string]float64 `json:"top_logprobs"`
 	Offsets  []int                `json:"text_offset"` // in characters
 }
 
-// completionTokens writes tokens in the form of completions; offset is the characters before the first and becomes that after
-// the last.
-func completionTokens(tokens []spelled, offset *int) *completionLogProbs {
-	l := &completionLogProbs{Tokens: []string{}, LogProbs: []float64{}, Top: []map[string]float64{}, Offsets: []int{}}
-	for _, t := range tokens {
-		top := map[string]float64{}
-		for _, a := range t.top {
-			if _, have := top[a.text]; !have { // several halves of characters read the same; the likeliest stays
-				top[a.text] = a.logProb
-			}
-		}
-		if _, have := top[t.text]; !have {
-			top[t.text] = t.logProb
-		}
-		l.Tokens, l.LogProbs = append(l.Tokens, t.text), append(l.LogProbs, t.logProb)
-		l.Top, l.Offsets = append(l.Top, top), append(l.Offsets, *offset)
-		*offset += utf8.RuneCountInString(t.text)
+// completionTokens writes the tokens of an echo, and those that follow its text.
+func completionTokens(echoed []spelled, echo string, tokens []spelled) *completionLogProbs {
+	l := &completionLogProbs{Tokens: []string{}, LogProbs: []*float64{}, Top: []map[string]float64{}, Offsets: []int{}}
+	for i := range echoed {
+		l.add(&echoed[i], 0)
+	}
+	after := utf8.RuneCountInString(echo)
+	for i := range tokens {
+		l.add(&tokens[i], after)
 	}
 	return l
+}
+
+func (l *completionLogProbs) add(t *spelled, after int) {
+	l.Tokens, l.Offsets = append(l.Tokens, t.text), append(l.Offsets, after+t.chars)
+	if t.first {
+		l.LogProbs, l.Top = append(l.LogProbs, nil), append(l.Top, nil)
+		return
+	}
+	top := map[string]float64{}
+	for _, a := range t.top {
+		if _, have := top[a.text]; !have { // several halves of characters read the same; the likeliest stays
+			top[a.text] = a.logProb
+		}
+	}
+	if _, have := top[t.text]; !have {
+		top[t.text] = t.logProb
+	}
+	l.LogProbs, l.Top = append(l.LogProbs, &t.logProb), append(l.Top, top)
 }
 
 // chatToken is a token in the logprobs of a chat completion.

@@ -2,10 +2,12 @@ package openai
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
 
+	"github.com/ghostwriter-dp/ghostwriter/runtime"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/serve"
 	"github.com/ghostwriter-dp/ghostwriter/tokenize"
 )
@@ -75,10 +77,6 @@ func (q *completionRequest) checkOwn() error {
 		return serve.BadRequest("best_of", "best_of greater than n can't be streamed: the best is known at the end")
 	case q.LogProbs != nil && (*q.LogProbs < 0 || *q.LogProbs > 5):
 		return serve.BadRequest("logprobs", "logprobs is %d; it must be from 0 to 5", *q.LogProbs)
-	case q.LogProbs != nil && or(q.Echo, false):
-		e := serve.BadRequest("logprobs", "logprobs together with echo is not supported: the prompt's tokens are not scored")
-		e.Code = serve.CodeUnsupported
-		return e
 	}
 	return nil
 }
@@ -121,6 +119,9 @@ func (a *api) completions(w http.ResponseWriter, r *http.Request) error {
 	if err := c.prepare(tokenizer, a.server.Limits().Inputs); err != nil {
 		return err
 	}
+	if err := c.score(r.Context(), lease.Model(), tokenizer); err != nil {
+		return err
+	}
 	if or(q.MaxTokens, defaultMaxTokens) == 0 {
 		return c.echoOnly(w)
 	}
@@ -144,8 +145,9 @@ type completion struct {
 	request *completionRequest
 	head    head
 	jobs    []job
-	echoes  []string // by prompt, "" without echo
-	prompt  int      // tokens of the prompts
+	echoes  []string    // by prompt, "" without echo
+	scored  [][]spelled // by prompt, its tokens where they are echoed with log-probabilities
+	prompt  int         // tokens of the prompts
 }
 
 // prepare encodes the prompts and makes the jobs: prompt p's candidate k is job p·candidates + k.
@@ -179,6 +181,22 @@ func (c *completion) prepare(t *tokenize.Tokenizer, most int) error {
 	return nil
 }
 
+// score computes the log-probabilities of prompts that are echoed with them.
+func (c *completion) score(ctx context.Context, m *runtime.Model, t *tokenize.Tokenizer) error {
+	c.scored = make([][]spelled, len(c.echoes))
+	if c.request.LogProbs == nil || !or(c.request.Echo, false) {
+		return nil
+	}
+	for p := range c.echoes {
+		tokens, err := m.Score(ctx, c.jobs[p*c.request.candidates()].prompt, *c.request.LogProbs)
+		if err != nil {
+			return err
+		}
+		c.scored[p] = spellPrompt(t, tokens)
+	}
+	return nil
+}
+
 // encodePrompt gives a prompt's ids. An empty one, or none, begins a new text.
 func encodePrompt(t *tokenize.Tokenizer, prompt input) ([]int32, error) {
 	if prompt.ids != nil {
@@ -202,9 +220,13 @@ func encodePrompt(t *tokenize.Tokenizer, prompt input) ([]int32, error) {
 func (c *completion) echoOnly(w http.ResponseWriter) error {
 	answer := completionObject{head: c.head, Choices: []completionChoice{}, Usage: usageOf(c.prompt, 0)}
 	length := "length"
-	for _, echo := range c.echoes {
+	for p, echo := range c.echoes {
 		for range c.request.choices() {
-			answer.Choices = append(answer.Choices, completionChoice{Text: echo, Index: len(answer.Choices), Finish: &length})
+			choice := completionChoice{Text: echo, Index: len(answer.Choices), Finish: &length}
+			if c.request.LogProbs != nil {
+				choice.LogProbs = completionTokens(c.scored[p], echo, nil)
+			}
+			answer.Choices = append(answer.Choices, choice)
 		}
 	}
 	if !c.request.streams() {
@@ -240,7 +262,7 @@ func (c *completion) whole(w http.ResponseWriter, r *http.Request, b *batch) err
 		for _, g := range candidates[:c.request.choices()] {
 			choice := completionChoice{Text: echo + g.text.String(), Index: len(answer.Choices), Finish: &g.finish}
 			if c.request.LogProbs != nil {
-				choice.LogProbs = completionTokens(g.tokens, new(int))
+				choice.LogProbs = completionTokens(c.scored[p], echo, g.tokens)
 			}
 			answer.Choices = append(answer.Choices, choice)
 		}
@@ -269,14 +291,16 @@ func (u usageField) MarshalJSON() ([]byte, error) { return json.Marshal(u.usage)
 func (c *completion) stream(w http.ResponseWriter, r *http.Request, b *batch) error {
 	e := newEvents(w)
 	asked, made := c.request.usage(), 0
-	echoed, offsets := make([]bool, len(c.jobs)), make([]int, len(c.jobs))
+	echoed := make([]bool, len(c.jobs))
 	err := b.each(r.Context(), func(p piece) error {
 		choice := completionChoice{Text: p.text, Index: p.choice}
+		prompt := p.choice / c.request.candidates()
+		var before []spelled
 		if !echoed[p.choice] {
-			choice.Text, echoed[p.choice] = c.echoes[p.choice/c.request.candidates()]+p.text, true
+			choice.Text, echoed[p.choice], before = c.echoes[prompt]+p.text, true, c.scored[prompt]
 		}
 		if c.request.LogProbs != nil {
-			choice.LogProbs = completionTokens(p.tokens, &offsets[p.choice])
+			choice.LogProbs = completionTokens(before, c.echoes[prompt], p.tokens)
 		}
 		if p.finish != "" {
 			choice.Finish = &p.finish

@@ -91,7 +91,7 @@ func TestAPI(t *testing.T) {
 	m := lease.Model()
 	for name, f := range map[string]func(*testing.T, string, *runtime.Model){
 		"models": testModels, "greedy": testGreedy, "stream": testStream, "stops": testStops, "logprobs": testLogProbs, "choices": testChoices,
-		"echo": testEcho, "chat": testChat, "chat stream": testChatStream, "bias": testBias, "refusals": testRefusals, "embeddings": testEmbeddings,
+		"echo": testEcho, "echo with logprobs": testEchoLogProbs, "chat": testChat, "chat stream": testChatStream, "bias": testBias, "refusals": testRefusals, "embeddings": testEmbeddings,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, web.URL, m) })
 	}
@@ -287,6 +287,54 @@ func testEcho(t *testing.T, url string, _ *runtime.Model) {
 	}
 }
 
+// testEchoLogProbs generates a text, then echoes prompt and text: the echo must give the generated tokens the same
+// log-probabilities as the generation did.
+func testEchoLogProbs(t *testing.T, url string, m *runtime.Model) {
+	tokenizer, err := m.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompt, err := tokenizer.Encode("name : The Vaults, größer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := m.Continue(t.Context(), [][]int32{prompt}, runtime.GenerateOptions{MaxNewTokens: 6, Sample: runtime.Off})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := append(prompt[:len(prompt):len(prompt)], want[0][0].IDs...)
+	for _, more := range []string{`"max_tokens":0`, `"max_tokens":2,"temperature":0`} {
+		ids, err := json.Marshal(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := `{"model":"writer","prompt":` + string(ids) + `,"echo":true,"logprobs":1,` + more
+		got := post(t, url+"/v1/completions", body+`}`, 200)
+		probs := at(t, got, "choices", 0, "logprobs", "token_logprobs").([]any)
+		if len(probs) < len(whole) || probs[0] != nil || at(t, got, "choices", 0, "logprobs", "top_logprobs", 0) != nil {
+			t.Fatalf("%v", got)
+		}
+		for i, p := range want[0][0].LogProbs {
+			if d := probs[len(prompt)+i].(float64) - p; math.Abs(d) > 1e-4 {
+				t.Errorf("token %d: log-probability %v, want %v", i, probs[len(prompt)+i], p)
+			}
+		}
+		var streamed []any
+		for _, e := range readEvents(t, url+"/v1/completions", body+`,"stream":true}`) {
+			streamed = append(streamed, at(t, e, "choices", 0, "logprobs", "token_logprobs").([]any)...)
+		}
+		if len(streamed) != len(probs) || streamed[len(streamed)-1] != probs[len(probs)-1] {
+			t.Errorf("streamed %v, whole %v", streamed, probs)
+		}
+		text, offsets := []rune(at(t, got, "choices", 0, "text").(string)), at(t, got, "choices", 0, "logprobs", "text_offset").([]any)
+		for i, token := range at(t, got, "choices", 0, "logprobs", "tokens").([]any) {
+			if part := token.(string); !strings.ContainsRune(part, utf8.RuneError) && !strings.HasPrefix(string(text[int(offsets[i].(float64)):]), part) && !strings.HasPrefix(part, "<|") {
+				t.Errorf("token %d %q is not at %v of %q", i, part, offsets[i], string(text))
+			}
+		}
+	}
+}
+
 func testChat(t *testing.T, url string, _ *runtime.Model) {
 	// The template writes this text, so both must be continued alike.
 	prompt := "system : Be brief.\nuser : name : The Vaults\nand more\nassistant :"
@@ -382,7 +430,6 @@ func testRefusals(t *testing.T, url string, _ *runtime.Model) {
 		{"completions", `{"model":"writer","prompt":"a","n":3,"best_of":2}`, "best_of", "invalid_request", 400},
 		{"completions", `{"model":"writer","prompt":"a","best_of":2,"stream":true}`, "best_of", "invalid_request", 400},
 		{"completions", `{"model":"writer","prompt":"a","suffix":"b"}`, "suffix", "unsupported", 400},
-		{"completions", `{"model":"writer","prompt":"a","logprobs":1,"echo":true}`, "logprobs", "unsupported", 400},
 		{"completions", `{"model":"writer","prompt":"a","logprobs":9}`, "logprobs", "invalid_request", 400},
 		{"completions", `{"model":"writer","prompt":"a","stop":["1","2","3","4","5"]}`, "stop", "invalid_request", 400},
 		{"completions", `{"model":"writer","prompt":"a","stop":""}`, "stop", "invalid_request", 400},

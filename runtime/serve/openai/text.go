@@ -22,6 +22,7 @@ type writer struct {
 	before    string // of the prompt, which the stream still holds
 	previous  []int32
 	decoded   int // bytes of the continuation that came out of stream
+	chars     int // characters of them
 	written   int // bytes given out
 	waiting   []spelled
 	stopped   bool
@@ -32,7 +33,20 @@ type spelled struct {
 	text    string
 	logProb float64
 	top     []alternative
-	offset  int // bytes of the continuation before it
+	offset  int  // bytes of the continuation before it
+	chars   int  // characters of it before it
+	first   bool // of a prompt: it has no log-probability
+}
+
+// spellPrompt gives the scored tokens of a prompt their texts.
+func spellPrompt(t *tokenize.Tokenizer, tokens []runtime.Token) []spelled {
+	w := newWriter(t, nil, nil)
+	for _, token := range tokens {
+		w.waiting = append(w.waiting, w.spell(token))
+		w.follow(token.ID)
+	}
+	w.waiting[0].first = true
+	return w.waiting
 }
 
 type alternative struct {
@@ -60,10 +74,16 @@ func (w *writer) push(token runtime.Token, keep bool) (string, []spelled) {
 	if keep {
 		w.waiting = append(w.waiting, w.spell(token))
 	}
-	piece := w.trimmed(w.stream.Push(token.ID))
-	w.previous = append(w.previous[max(0, len(w.previous)-tailTokens):len(w.previous):len(w.previous)], token.ID)
+	return w.scan(w.follow(token.ID))
+}
+
+// follow decodes a token.
+func (w *writer) follow(id int32) string {
+	piece := w.trimmed(w.stream.Push(id))
+	w.previous = append(w.previous[max(0, len(w.previous)-tailTokens):len(w.previous):len(w.previous)], id)
 	w.decoded += len(piece)
-	return w.scan(piece)
+	w.chars += utf8.RuneCountInString(piece)
+	return piece
 }
 
 // end gives what was held back when the continuation is over.
@@ -117,7 +137,7 @@ func (w *writer) trimmed(piece string) string {
 
 // spell gives a token's text and those of its alternatives.
 func (w *writer) spell(token runtime.Token) spelled {
-	s := spelled{text: w.tokenText(token.ID), logProb: token.LogProb, offset: w.decoded}
+	s := spelled{text: w.tokenText(token.ID), logProb: token.LogProb, offset: w.decoded, chars: w.chars}
 	for _, a := range token.Top {
 		s.top = append(s.top, alternative{w.tokenText(a.ID), a.LogProb})
 	}
