@@ -21,7 +21,7 @@ type Statement struct {
 	Kind       string   `json:"kind"`
 	Epsilon    *float64 `json:"epsilon,omitempty"`
 	Delta      *float64 `json:"delta,omitempty"`
-	Unit       string   `json:"unit,omitempty"`     // "record", or the column whose values are the units
+	Unit       string   `json:"unit,omitempty"`     // "one record", or what a user's records have in common
 	Relation   string   `json:"relation,omitempty"` // what neighbouring data sets are
 	Accountant string   `json:"accountant,omitempty"`
 	NotPrivate string   `json:"not_private,omitempty"` // why a run was not private
