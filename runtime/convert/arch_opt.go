@@ -22,6 +22,7 @@ type optConfig struct {
 	bias, affine           bool // linear layers have biases, norms have parameters
 	normFirst, lastNorm    bool
 	act                    func(b *Builder, x string) string
+	ones                   string // the scale of norms without parameters
 }
 
 func readOPT(c *Config) optConfig {
@@ -34,6 +35,9 @@ func readOPT(c *Config) optConfig {
 	o.embedded = c.Size(o.width, "word_embed_proj_dim")
 	o.lastNorm = o.normFirst && !c.Bool(false, "_remove_final_layer_norm")
 	divides(c, o.width, o.heads, "num_attention_heads")
+	if !o.affine && o.width > 1<<16 {
+		c.Fail("hidden_size", "norms without parameters are written up to a width of %d", 1<<16)
+	}
 	return o
 }
 
@@ -45,6 +49,9 @@ func buildOPT(b *Builder) error {
 	}
 	d := newDecoder(b, o.layers, o.heads, o.heads, o.width/o.heads)
 	m := b.In("model", "decoder")
+	if !o.affine {
+		o.ones = m.In("layer_norm").Floats(vector(o.width, 1))
+	}
 	tokens := normal(o.std)
 	tokens.ZeroRow = 1
 	if c.Has("pad_token_id") {
@@ -108,7 +115,7 @@ func (o optConfig) norm(b *Builder, x string) string {
 	if o.affine {
 		return b.LayerNorm(x, o.width, 1e-5)
 	}
-	return b.Op("LayerNormalization", ir.Attrs{"axis": int64(-1), "epsilon": float32(1e-5)}, x, b.Floats(vector(o.width, 1)))
+	return b.Op("LayerNormalization", ir.Attrs{"axis": int64(-1), "epsilon": float32(1e-5)}, x, o.ones)
 }
 
 // vector holds n times v.

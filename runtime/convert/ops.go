@@ -89,16 +89,6 @@ func (b *Builder) LayerNorm(x string, width int64, eps float64) string {
 	return b.Op("LayerNormalization", ir.Attrs{"axis": int64(-1), "epsilon": float32(eps)}, x, scale, shift)
 }
 
-// PlainLayerNorm is LayerNorm without parameters.
-func (b *Builder) PlainLayerNorm(x string, eps float64) string {
-	mean := func(v string) string {
-		return b.Op("ReduceMean", ir.Attrs{"axes": []int64{-1}, "keepdims": int64(1)}, v)
-	}
-	centred := b.Sub(x, mean(x))
-	variance := mean(b.Mul(centred, centred))
-	return b.Op("Div", nil, centred, b.Op("Sqrt", nil, b.Add(variance, b.Float(eps))))
-}
-
 // RMSNorm is w·x/√(mean x² + ε) over the last axis; offset is added to w (Gemma
 // keeps w−1).
 func (b *Builder) RMSNorm(x string, width int64, eps, offset float64) string {

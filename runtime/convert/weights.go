@@ -2,6 +2,7 @@ package convert
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -180,7 +181,10 @@ func writeFloats(w io.Writer, values []float32, as ir.DType) error {
 // float32 for wider ones.
 func storedType(from, asked ir.DType) (ir.DType, error) {
 	if _, ok := formats[from]; !ok {
-		return 0, fmt.Errorf("its elements are %v; weights of 16, 32 or 64 bits are converted", from)
+		if from == ir.Undefined {
+			return 0, errors.New("its elements are of a type that ONNX weights here do not have; floating numbers of 16, 32 or 64 bits are converted")
+		}
+		return 0, fmt.Errorf("its elements are %v; floating numbers of 16, 32 or 64 bits are converted", from)
 	}
 	switch {
 	case asked != ir.Undefined:

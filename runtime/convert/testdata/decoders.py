@@ -8,6 +8,7 @@ import json, os, shutil, sys
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
 import torch
 import transformers as tr
+from transformers.modeling_utils import no_init_weights
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "decoders")
@@ -25,6 +26,7 @@ MODELS = {
     "gpt2-classify": ("classify", tr.GPT2Config(**GPT2, num_labels=3, pad_token_id=0), torch.float32),
     "opt": ("lm", tr.OPTConfig(**OPT, word_embed_proj_dim=6), torch.float32),
     "opt-projected": ("lm", tr.OPTConfig(**OPT, word_embed_proj_dim=4, do_layer_norm_before=False), torch.float32),
+    "opt-plain": ("lm", tr.OPTConfig(**OPT, word_embed_proj_dim=6, enable_bias=False, layer_norm_elementwise_affine=False), torch.float32),
     "opt-classify": ("classify", tr.OPTConfig(**OPT, word_embed_proj_dim=4, num_labels=3), torch.float32),
     "llama": ("lm", tr.LlamaConfig(**{**LLAMA, "head_dim": 12}, num_key_value_heads=2, rope_theta=100.0, rope_scaling=LLAMA3), torch.float32),
     "llama-yarn": ("lm", tr.LlamaConfig(**LLAMA, num_key_value_heads=4, head_dim=8, attention_bias=True, mlp_bias=True, rope_theta=100.0, rope_scaling=YARN, tie_word_embeddings=True), torch.float32),
@@ -39,6 +41,15 @@ MASKS = {  # the first row has no padding
     "right": torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]),
     "left": torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 1]]),
 }
+
+
+def start(model):
+    """Norms begin at 1 and 0, the rest near 0, as transformers has it."""
+    for name, p in model.named_parameters():
+        if p.dim() > 1:
+            torch.nn.init.normal_(p, 0.0, 0.02)
+        else:
+            torch.nn.init.constant_(p, float("norm" in name or ".ln_" in name) if name.endswith("weight") else 0.0)
 
 
 def randomise(model):
@@ -69,7 +80,10 @@ for name, (head, config, dtype) in MODELS.items():
     torch.manual_seed(1)
     directory = os.path.join(OUT, name)
     shutil.rmtree(directory, ignore_errors=True)
-    model = CLASSES[head].from_config(config).eval()
+    with no_init_weights():  # transformers' own initialisation fails on norms without parameters
+        model = CLASSES[head].from_config(config).eval()
+    model.tie_weights()
+    start(model)
     randomise(model)
     model.to(dtype).save_pretrained(directory)
     for extra in ("generation_config.json",):
