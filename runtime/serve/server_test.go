@@ -181,6 +181,28 @@ func TestSlowAndGoneClients(t *testing.T) {
 	}
 }
 
+// A client that never ends its headers is cut off.
+func TestSlowHeaders(t *testing.T) {
+	s := New(openTree(t, t.TempDir()), Options{Log: quiet, Limits: Limits{Header: 50 * time.Millisecond}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := s.HTTP()
+	go e.Serve(l) //nolint:errcheck // it ends with Shutdown
+	defer e.Shutdown(t.Context())
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if got, err := io.ReadAll(c); err != nil || bytes.Contains(got, []byte("200 OK")) {
+		t.Errorf("the connection gave %q, %v", got, err)
+	}
+}
+
 // A client that does not read its answer is cut off; one that reads a long answer
 // slowly, and keeps reading, is not.
 func TestSlowReaders(t *testing.T) {
