@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime/decode"
 )
@@ -149,13 +150,36 @@ func (b *batch) turn(ctx context.Context, report func(*task, *Token, error) (lea
 	if err != nil {
 		return err
 	}
-	ends := append(slices.Clone(firsts[1:]), len(texts))
+	chosen := choose(b.tasks, logits, firsts)
+	i := -1
 	b.tasks = slices.DeleteFunc(slices.Clone(b.tasks), func(t *task) bool {
-		begin, end := firsts[0], ends[0]
-		firsts, ends = firsts[1:], ends[1:]
-		t.first, t.begun = begin, true
-		token, err := t.search.advance(logits[begin:end])
-		return report(t, token, err) || err != nil || t.search.done()
+		i++
+		return report(t, chosen[i].token, chosen[i].err) || chosen[i].err != nil || t.search.done()
 	})
 	return nil
+}
+
+// A choice is what one task made of its logits.
+type choice struct {
+	token *Token
+	err   error
+}
+
+// choose lets every task choose, side by side: over a large vocabulary that is
+// much of a turn. firsts are the tasks' first rows.
+func choose(tasks []*task, logits [][]float32, firsts []int) []choice {
+	out := make([]choice, len(tasks))
+	if len(tasks) == 0 {
+		return out
+	}
+	ends := append(slices.Clone(firsts[1:]), len(logits))
+	var wait sync.WaitGroup
+	for i, t := range tasks {
+		wait.Go(func() {
+			out[i].token, out[i].err = t.search.advance(logits[firsts[i]:ends[i]])
+			t.first, t.begun = firsts[i], true
+		})
+	}
+	wait.Wait()
+	return out
 }

@@ -70,6 +70,7 @@ type topP struct {
 
 func (p topP) process(_ []int32, scores []float32) {
 	order := ascending(scores)
+	order = order[forbidden(scores):] // these are out already, and most where top-k came first
 	probs := softmax(scores)
 	bound, sum := float32(1-p.p), 0.0
 	for _, i := range order[:max(0, len(order)-p.keep)] {
@@ -165,12 +166,30 @@ func (p cutoff) process(_ []int32, scores []float32) {
 
 // ascending lists the indices of scores from the smallest, equal ones by index.
 func ascending(scores []float32) []int {
-	order := make([]int, len(scores))
-	for i := range order {
-		order[i] = i
+	order := make([]int, 0, len(scores))
+	for i, x := range scores { // what is forbidden needs no sorting
+		if x == negInf {
+			order = append(order, i)
+		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
+	n := len(order)
+	for i, x := range scores {
+		if x != negInf {
+			order = append(order, i)
+		}
+	}
+	slices.SortFunc(order[n:], func(a, b int) int { return cmp.Or(cmp.Compare(scores[a], scores[b]), a-b) })
 	return order
+}
+
+// forbidden counts the scores that are −∞.
+func forbidden(scores []float32) (n int) {
+	for _, x := range scores {
+		if x == negInf {
+			n++
+		}
+	}
+	return n
 }
 
 func abs32(x float32) float32 { return float32(math.Abs(float64(x))) }
