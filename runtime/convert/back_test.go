@@ -28,6 +28,9 @@ type place struct {
 // Every exporter's models give back every parameter under its name with its
 // numbers, whatever became of the names.
 func TestExportsBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes for long and finds nothing under the race detector")
+	}
 	dirs, err := filepath.Glob(filepath.Join("..", "..", "testdata", "models", "*"))
 	if err != nil || len(dirs) == 0 {
 		t.Fatalf("no models (%v)", err)
@@ -211,6 +214,9 @@ func anonymous(g *ir.Graph, lost func(name string) bool) {
 // With every name gone a model is still found by the order of its forward pass,
 // because its outputs say so.
 func TestNamelessModelsBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes for long and finds nothing under the race detector")
+	}
 	for _, checkpoint := range []string{"encoders/bert-classify", "encoders/t5-gated", "decoders/gpt2", "decoders/llama"} {
 		t.Run(checkpoint, func(t *testing.T) {
 			dir := exported(t, checkpoint, func(g *ir.Graph) {

@@ -176,6 +176,9 @@ func TestWrittenEncodersTrain(t *testing.T) {
 // There and back again gives the checkpoint's tensors bit for bit, under the names
 // of the class as it is saved today.
 func TestThereAndBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes for long and finds nothing under the race detector")
+	}
 	eachEncoder(t, func(t *testing.T, dir string, g encoderGolden) { thereAndBack(t, dir, g.Head) })
 	eachDecoder(t, func(t *testing.T, dir string, g golden) { thereAndBack(t, dir, "") })
 }

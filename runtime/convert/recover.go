@@ -1,10 +1,13 @@
 package convert
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 )
 
 // Evidence is how a parameter's place in a graph was found.
@@ -38,10 +41,11 @@ type recovery struct {
 	// unread are the sizes of floating tensors that the graph reads in a way that
 	// is not known: they may be parameters.
 	unread map[int64]bool
+	hashes map[reading][sha256.Size]byte
 }
 
 func newRecovery(class *expectedClass, uses []*paramUse, like Weights) *recovery {
-	return &recovery{class: class, uses: uses, found: map[string]match{}, taken: map[*paramUse]bool{}, like: like}
+	return &recovery{class: class, uses: uses, found: map[string]match{}, taken: map[*paramUse]bool{}, like: like, hashes: map[reading][sha256.Size]byte{}}
 }
 
 // run tries the kinds of evidence in their order. An ambiguity is an error; what
@@ -115,21 +119,36 @@ func (r *recovery) tiedHint(name string) string {
 
 // equal reports that two uses hold the same numbers for a parameter.
 func (r *recovery) equal(p *expectation, a, b *paramUse) (bool, error) {
-	if a.tensor == b.tensor && a.from == b.from && a.to == b.to && p.flipped(a) == p.flipped(b) {
-		return true, nil
-	}
-	x, err := p.floatsOf(a)
+	x, err := r.hash(p, a)
 	if err != nil {
 		return false, err
 	}
-	y, err := p.floatsOf(b)
-	if err != nil {
-		return false, err
-	}
-	return slices.EqualFunc(x, y, sameFloat), nil
+	y, err := r.hash(p, b)
+	return x == y, err
 }
 
-func sameFloat(a, b float32) bool { return a == b || a != a && b != b }
+// A reading is a tensor as a parameter is read from it.
+type reading struct {
+	tensor  *ir.Tensor
+	from    int64
+	flipped bool
+	offset  float32
+}
+
+// hash is that of the parameter's numbers as a use holds them, computed once.
+func (r *recovery) hash(p *expectation, u *paramUse) ([sha256.Size]byte, error) {
+	key := reading{u.tensor, u.from, p.flipped(u), u.offset - p.offset}
+	if h, ok := r.hashes[key]; ok {
+		return h, nil
+	}
+	v, err := p.floatsOf(u)
+	if err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	h := hashFloats(v)
+	r.hashes[key] = h
+	return h, nil
+}
 
 // lookup finds the parameter that a name within the use's file means.
 func (r *recovery) lookup(u *paramUse, name string) (*expectation, bool) {

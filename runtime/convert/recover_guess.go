@@ -42,11 +42,11 @@ func (r *recovery) byContent() error {
 			if !p.fits(u) || seen[p] {
 				continue
 			}
-			v, err := p.floatsOf(u)
+			h, err := r.hash(p, u)
 			if err != nil {
 				return err
 			}
-			if same := want[hashFloats(v)]; len(same) == 1 && same[0] == p {
+			if same := want[h]; len(same) == 1 && same[0] == p {
 				matches[p] = append(matches[p], u)
 			}
 		}
