@@ -38,13 +38,16 @@ var targets = map[string]func(a *app, cmd *cobra.Command, src string, f *convers
 func (a *app) convertCommand() *cobra.Command {
 	f := &conversion{}
 	c := &cobra.Command{
-		Use:   "convert SRC --to onnx -o DST",
-		Short: "Convert a checkpoint to an ONNX model directory",
+		Use:   "convert SRC --to onnx|hf|triton -o DST",
+		Short: "Convert a checkpoint to an ONNX model directory, a model back, or to a Triton repository",
 		Long: "Convert writes the ONNX graph of a Hugging Face directory (config.json, safetensors) and copies its tokenizer.\n" +
 			"The model takes what transformers' forward takes and gives logits; with --cache it takes and gives the keys and\n" +
 			"values of earlier tokens too, and SRC may then also be an ONNX model that has none. See docs/convert.md.",
 		Example: "  ghostwriter convert gpt2-hf/ --to onnx -o gpt2/\n" +
-			"  ghostwriter convert gpt2-hf/ --to onnx -o classifier/ --head classify --labels 3 --seed 1",
+			"  ghostwriter convert gpt2-hf/ --to onnx -o classifier/ --head classify --labels 3 --seed 1\n" +
+			"  ghostwriter convert tuned/ --to hf -o tuned-hf/\n" +
+			"  ghostwriter convert tuned/ --to triton -o repository/ --name tuned\n" +
+			"  ghostwriter convert tuned/ --quantize int8 -o small/",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			run, ok := targets[f.to]
