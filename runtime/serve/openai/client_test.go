@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ghostwriter-dp/ghostwriter/runtime"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/serve"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/serve/servetest"
 )
@@ -40,14 +41,42 @@ func TestClientGoes(t *testing.T) {
 			}
 		}
 		cancel()
-		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			running, waiting, _ := engine.Load()
-			if running+waiting == 0 {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("stream %s: %d requests run and %d wait after their client went", stream, running, waiting)
-			}
+		idle(t, engine)
+	}
+}
+
+// TestOverload asks for more than the engine's queue holds: 429 at once, before anything is streamed, and nothing is left
+// running.
+func TestOverload(t *testing.T) {
+	s, web := servetest.ServeModels(t, testdata, serve.RepositoryOptions{Engine: runtime.EngineOptions{MaxSequences: 1, Queue: 1}}, serve.Options{}, New)
+	for _, stream := range []string{"true", "false"} {
+		answer, text := servetest.Do(t, "POST", web.URL+"/v1/completions", `{"model":"writer","prompt":"a","max_tokens":120,"logit_bias":{"767":-100},"n":8,"stream":`+stream+`}`)
+		if answer.StatusCode != 429 || answer.Header.Get("Retry-After") == "" || !strings.Contains(text, `"type":"rate_limit_error"`) {
+			t.Errorf("stream %s: %d %s", stream, answer.StatusCode, text)
+		}
+	}
+	lease, err := s.Repository().Acquire(servetest.Writer, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Release()
+	engine, err := lease.Engine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle(t, engine)
+}
+
+// idle waits until an engine has nothing to do.
+func idle(t *testing.T, engine *runtime.Engine) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		running, waiting, _ := engine.Load()
+		if running+waiting == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d requests run and %d wait after their client went", running, waiting)
 		}
 	}
 }

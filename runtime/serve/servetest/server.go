@@ -15,12 +15,19 @@ import (
 // of that name.
 func Serve(t testing.TB, testdata string, o serve.Options, apis ...func(*serve.Server) serve.API) (*serve.Server, *httptest.Server) {
 	t.Helper()
+	return ServeModels(t, testdata, serve.RepositoryOptions{}, o, apis...)
+}
+
+// ServeModels is Serve with options for the models, too.
+func ServeModels(t testing.TB, testdata string, models serve.RepositoryOptions, o serve.Options, apis ...func(*serve.Server) serve.API) (*serve.Server, *httptest.Server) {
+	t.Helper()
 	tree := t.TempDir()
 	if err := WriteTree(tree, testdata); err != nil {
 		t.Fatal(err)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	repo, err := serve.OpenRepository(t.Context(), tree, serve.RepositoryOptions{Log: quiet})
+	models.Log = quiet
+	repo, err := serve.OpenRepository(t.Context(), tree, models)
 	if err != nil {
 		t.Fatal(err)
 	}
