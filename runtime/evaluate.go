@@ -111,7 +111,9 @@ func (f *finetune) validate(ctx context.Context, step int64) error {
 	return nil
 }
 
-// samples generates from public prompts with the written model.
+// samples generates from public prompts with the written model, greedily
+// whatever the model's configuration says: what is released is a function of the
+// weights and the prompts.
 func (f *finetune) samples(ctx context.Context) (err error) {
 	o := f.options
 	if o.SamplePrompts == "" {
@@ -134,7 +136,7 @@ func (f *finetune) samples(ctx context.Context) (err error) {
 		if err != nil {
 			return usage("--sample-prompts: %w", err)
 		}
-		out, err := m.Generate(ctx, [][]int32{ids}, GenerateOptions{MaxNewTokens: o.sampleTokens(), EOS: f.reader.endTokens()})
+		out, err := m.Generate(ctx, [][]int32{ids}, GenerateOptions{MaxNewTokens: o.sampleTokens(), EOS: f.reader.endTokens(), Sample: Off, Beams: 1, Return: 1})
 		if err != nil {
 			return err
 		}
