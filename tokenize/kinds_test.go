@@ -240,3 +240,18 @@ func TestChatTemplate(t *testing.T) {
 		}
 	}
 }
+
+// TestCLIPSpecials: the special tokens of CLIP's class are looked for in the normalized text, so in any case, and not
+// where a character behind changes their last one (> with U+0338 is one character).
+func TestCLIPSpecials(t *testing.T) {
+	tok := load(t, "testdata/kinds/dir-clip")
+	for text, want := range map[string][]int32{
+		"a<|ENDOFTEXT|>b":            {0, 276, 1, 273, 1},
+		"x<|endoftext|>\u0338y":      {0, 1, 29, 270, 297, 69, 80, 71, 85, 70, 89, 266, 93, 160, 233, 1, 277, 1},
+		"<|startoftext|>\u0301 <|S>": {0, 0, 138, 1, 29, 270, 269, 1, 1},
+	} {
+		if got := mustEncode(t, tok, text); !slices.Equal(got, want) {
+			t.Errorf("%+q: %v, want %v", text, got, want)
+		}
+	}
+}

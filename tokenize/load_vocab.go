@@ -92,7 +92,7 @@ var (
 		{Content: "<s>"}, {Content: "<pad>"}, {Content: "</s>"}, {Content: "<unk>"}, {Content: "<mask>", LStrip: true}}}
 	qwen2Family = family{special: []addedToken{{Content: endOfText}}, normalizer: typed("NFC", struct{}{}),
 		pre: splitThenBytes(qwenPattern, isolated, false, false)}
-	clipFamily = family{special: []addedToken{{Content: "<|startoftext|>"}, {Content: endOfText}}, unknown: endOfText, suffix: "</w>",
+	clipFamily = family{special: []addedToken{{Content: "<|startoftext|>", Normalized: true}, {Content: endOfText, Normalized: true}}, unknown: endOfText, suffix: "</w>",
 		normalizer: typed("Sequence", map[string]any{"normalizers": []any{map[string]any{"type": "NFC"},
 			map[string]any{"type": "Replace", "pattern": map[string]any{"Regex": `\s+`}, "content": " "}, map[string]any{"type": "Lowercase"}}}),
 		pre:    splitThenBytes(clipPattern, removed, true, true),

@@ -9,7 +9,7 @@ import (
 )
 
 // regexTimeout bounds the search for one match: a pattern that backtracks without end is an error, not a hang.
-const regexTimeout = 5 * time.Second
+const regexTimeout = 30 * time.Second
 
 // regexPattern is a regular expression of a tokenizer.json. The reference runs them on Oniguruma; here each is rewritten
 // for regexp2, which has look-ahead, look-behind and atomic groups as well.
