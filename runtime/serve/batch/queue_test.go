@@ -261,9 +261,10 @@ func TestCallersGo(t *testing.T) {
 
 // One caller's bad value is its own failure.
 func TestFailureIsOnesOwn(t *testing.T) {
-	gate := make(chan bool)
+	gate, begun := make(chan bool), make(chan bool, 16)
 	bad := errors.New("bad value 3")
 	q := New(Options{}, func(_ context.Context, values []int) ([]int, error) {
+		begun <- true
 		<-gate
 		if slices.Contains(values, 4) {
 			panic("a fault")
@@ -276,8 +277,11 @@ func TestFailureIsOnesOwn(t *testing.T) {
 	defer q.Close()
 	results := make([]error, 6)
 	var callers sync.WaitGroup
-	for v := range results {
-		callers.Go(func() { _, results[v] = q.Do(t.Context(), "", Size{1, 1}, v) })
+	ask := func(v int) { callers.Go(func() { _, results[v] = q.Do(t.Context(), "", Size{1, 1}, v) }) }
+	ask(0)
+	<-begun // the worker holds value 0 alone: the others gather behind it
+	for v := range 5 {
+		ask(v + 1)
 	}
 	for q.Waiting() < 5 {
 		time.Sleep(time.Millisecond)
