@@ -184,6 +184,9 @@ func TestAuditOfTraining(t *testing.T) {
 // At epsilon = 8 the Gaussian bound refutes a run with half of the noise that the claim takes, where the
 // one-run bound is blind; it is refused where it does not hold.
 func TestAuditByTheGaussianBound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("only computes, in the ways of dpadam's tests")
+	}
 	whole := auditJSON(t, 0, "--target-epsilon", "8", "--steps", "1", "--bound", "gaussian")
 	if whole.Verdict != "not refuted" || whole.Power < 0.99 {
 		t.Errorf("%+v", whole)

@@ -196,6 +196,9 @@ func printed(t testing.TB, text, name string) float64 {
 
 // The rows of modes.json with several phases, by --phases, and those with replace-one.
 func TestPrivacyModesAgainstReference(t *testing.T) {
+	if testing.Short() {
+		t.Skip("only computes, in the ways of dpadam's tests")
+	}
 	var modes []struct {
 		Mode, Name      string
 		Phases          [][3]float64
@@ -272,6 +275,9 @@ func TestPrivacySigmaThenEpsilon(t *testing.T) {
 // Under replace-one a target costs more noise. The text's sigma is exact, and keeps the promise
 // when it is typed in again.
 func TestPrivacySigmaText(t *testing.T) {
+	if testing.Short() {
+		t.Skip("only computes, in the ways of dpadam's tests")
+	}
 	flags := []string{"sigma", "--sample-rate", "0.02", "--steps", "300", "--delta", "1e-5", "--target-epsilon", "3"}
 	text, stderr, code := privacy(t, flags...)
 	if code != 0 || stderr != "" {
