@@ -157,10 +157,18 @@ func (q *Queue[T, R]) next() []*caller[T, R] {
 			}
 			return group
 		}
-		timer := time.AfterFunc(rest, q.changed.Broadcast)
+		timer := time.AfterFunc(rest, q.wake)
 		q.changed.Wait()
 		timer.Stop()
 	}
+}
+
+// wake ends the wait of a batch that is not full. It takes the lock, which its worker
+// holds until it waits: a wake before that would be lost, and the batch with it.
+func (q *Queue[T, R]) wake() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.changed.Broadcast()
 }
 
 // gather lists the oldest caller, of whom there is one, and those that fit beside

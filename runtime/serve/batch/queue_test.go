@@ -344,3 +344,18 @@ func BenchmarkDo(b *testing.B) {
 		}
 	})
 }
+
+// A delay that is over before the worker sleeps must not leave it asleep.
+func TestShortDelaysEnd(t *testing.T) {
+	for _, delay := range []time.Duration{time.Nanosecond, time.Microsecond, 5 * time.Microsecond} {
+		q := New(Options{Delay: delay}, func(_ context.Context, values []int) ([]int, error) { return values, nil })
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		for v := range 6000 {
+			if _, err := q.Do(ctx, "", Size{1, 1}, v); err != nil {
+				t.Fatalf("delay %v, caller %d: %v", delay, v, err)
+			}
+		}
+		cancel()
+		q.Close()
+	}
+}
