@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime/chat"
@@ -28,7 +29,7 @@ type chatRequest struct {
 
 const noTools = "the server runs no tools and does not read calls of them out of a text"
 
-var refusedByChat = []refusedField{
+var refusedByChat = slices.Concat([]refusedField{
 	{"tools", []string{"[]"}, noTools},
 	{"tool_choice", []string{`"none"`, `"auto"`}, noTools},
 	{"functions", []string{"[]"}, noTools},
@@ -43,15 +44,7 @@ var refusedByChat = []refusedField{
 	{"add_generation_prompt", []string{"true"}, "an answer always begins where the template lets the assistant speak"},
 	{"chat_template", nil, "the model's own template is used"},
 	{"documents", []string{"[]"}, "put them into the messages"},
-	{"guided_json", nil, "the form of the text can't be constrained"},
-	{"guided_regex", nil, "the form of the text can't be constrained"},
-	{"guided_choice", nil, "the form of the text can't be constrained"},
-	{"guided_grammar", nil, "the form of the text can't be constrained"},
-	{"use_beam_search", []string{"false"}, "use the command generate for beam search"},
-	{"ignore_eos", []string{"false"}, "a text ends where the model ends it"},
-	{"stop_token_ids", []string{"[]"}, "use stop"},
-	{"min_tokens", []string{"0"}, "a text ends where the model ends it"},
-}
+}, refusedByBoth)
 
 // parseChat reads and checks a request.
 func parseChat(data []byte) (*chatRequest, error) {

@@ -27,9 +27,8 @@ type completionRequest struct {
 // defaultMaxTokens is what OpenAI documents for completions.
 const defaultMaxTokens = 16
 
-var refusedByCompletions = []refusedField{
-	{"suffix", []string{`""`}, "text is only continued, not filled in"},
-	{"response_format", []string{`{"type":"text"}`}, "the form of the text can't be constrained"},
+// refusedByBoth are fields of other servers that completions and chat refuse alike.
+var refusedByBoth = []refusedField{
 	{"guided_json", nil, "the form of the text can't be constrained"},
 	{"guided_regex", nil, "the form of the text can't be constrained"},
 	{"guided_choice", nil, "the form of the text can't be constrained"},
@@ -38,8 +37,14 @@ var refusedByCompletions = []refusedField{
 	{"ignore_eos", []string{"false"}, "a text ends where the model ends it"},
 	{"stop_token_ids", []string{"[]"}, "use stop"},
 	{"min_tokens", []string{"0"}, "a text ends where the model ends it"},
-	{"prompt_logprobs", []string{"0"}, "the prompt is not scored"},
 }
+
+var refusedByCompletions = slices.Concat([]refusedField{
+	{"suffix", []string{`""`}, "text is only continued, not filled in"},
+	{"response_format", []string{`{"type":"text"}`}, "the form of the text can't be constrained"},
+}, refusedByBoth, []refusedField{
+	{"prompt_logprobs", []string{"0"}, "the prompt is not scored"},
+})
 
 // parseCompletion reads and checks a request.
 func parseCompletion(data []byte) (*completionRequest, error) {
