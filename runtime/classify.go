@@ -49,7 +49,7 @@ func (m *Model) Classify(ctx context.Context, texts []TextPair, o ClassifyOption
 
 // ClassifyIDs is Classify of what EncodeTexts returned.
 func (m *Model) ClassifyIDs(ctx context.Context, texts []tokenize.Encoding, o ClassifyOptions) ([]Classification, error) {
-	labels, err := readLabels(m.Dir())
+	labels, err := m.readLabels()
 	if err != nil {
 		return nil, err
 	}

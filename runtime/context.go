@@ -7,7 +7,7 @@ func (m *Model) MaxTokens() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	config, err := readConfig(m.Dir())
+	config, err := m.readConfig()
 	if err != nil {
 		return 0, err
 	}

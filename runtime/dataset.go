@@ -46,7 +46,7 @@ func newReader(m *Model, o *FinetuneOptions) (*reader, error) {
 		return nil, err
 	}
 	r := &reader{options: o, recipe: recipes[o.Task], prepared: p}
-	if r.config, err = readConfig(m.Dir()); err != nil {
+	if r.config, err = m.readConfig(); err != nil {
 		return nil, err
 	}
 	path := o.Tokenizer

@@ -109,7 +109,7 @@ func (m *Model) generator(o GenerateOptions) (*generator, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := readConfig(m.Dir())
+	config, err := m.readConfig()
 	if err != nil {
 		return nil, err
 	}

@@ -269,7 +269,7 @@ func closeness(l *cacheLayout) float64 {
 
 // proofTexts are two texts of the model's vocabulary.
 func proofTexts(ctx context.Context, m *Model, oracle *recompute) ([][]int32, error) {
-	config, err := readConfig(m.Dir())
+	config, err := m.readConfig()
 	if err != nil {
 		return nil, err
 	}

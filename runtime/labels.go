@@ -75,7 +75,7 @@ func (m *Model) Labels() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	labels, err := readLabels(m.Dir())
+	labels, err := m.readLabels()
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,10 @@ type Model struct {
 	forward  *ort.Session
 	prepared *ghost.Prepared
 
+	described sync.Mutex
+	config    *modelConfig // nil until it is first read
+	labels    *labelConfig
+
 	text       sync.Mutex
 	tokenizer  *tokenize.Tokenizer
 	generating sync.Mutex // held while it is found out how the model generates

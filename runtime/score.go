@@ -56,7 +56,7 @@ func (m *Model) checkScored(ids []int32, top int) error {
 	if longest > 0 && len(ids) > longest {
 		return usage("%d tokens to score are more than the model's %d positions", len(ids), longest)
 	}
-	config, err := readConfig(m.Dir())
+	config, err := m.readConfig()
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (m *Model) longest(o TextOptions) (int, error) {
 	if o.MaxLength < 0 {
 		return 0, usage("a maximum length of %d tokens: it must be positive", o.MaxLength)
 	}
-	config, err := readConfig(m.Dir())
+	config, err := m.readConfig()
 	if err != nil {
 		return 0, err
 	}

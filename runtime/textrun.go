@@ -30,7 +30,7 @@ func (m *Model) textRun(output string) (*textRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := readConfig(m.Dir())
+	config, err := m.readConfig()
 	if err != nil {
 		return nil, err
 	}
