@@ -142,6 +142,28 @@
 // stopping; the plan of each of its runs holds it, so that no ledger can state the price of the one run
 // that is released.
 //
+// # Distributed steps
+//
+// Several processes, the ranks of a [Comm], may take a step together. The mechanism is the one
+// above, computed in parts:
+//
+//   - The sample is a function of (key, charge, record), the key drawn by rank 0 and given to all, so
+//     every rank knows the whole sample. The microbatches are packed from it as by one process and
+//     then dealt out whole, so M_max holds for their number over all ranks, which is checked.
+//   - Each rank rounds the sums of its microbatches and adds them in int64. K is the sum over the
+//     ranks, exact and in any order, and is the same integer vector for every number of ranks where
+//     the float32 sums are. What one rank, or all, hold before that are sums of some of the same
+//     terms, so the bound on |K_j| holds for them.
+//   - Each coordinate belongs to one rank, which adds round(G_j) of the full standard deviation to
+//     K_j, once. G_j comes from the stream of the coordinate's chunk under one key, so the noise is
+//     independent over the coordinates whoever draws it. Noise is never divided: for shares G_r of
+//     the variance, K + sum_r round(G_r) is not round(K + sum_r G_r), and (1) would not hold.
+//   - Rank 0 alone holds the ledger. The others' permits are its broadcast, after the line is
+//     synced. A failure on any rank fails the release on all before noise is drawn, and no part of
+//     a release is used unless all ranks have drawn theirs.
+//
+// Keys and sums without noise travel between the ranks: their network is part of the trusted machine.
+//
 // # Time, and what is not hidden
 //
 // The sampler's running time depends on the noise it draws. An observer who can time

@@ -12,6 +12,7 @@ import (
 // the number of workers.
 type Noiser struct {
 	plan    *Plan
+	own     Range     // coordinates that it releases: all, or a rank's slice
 	gauss   *gaussian // nil without noise
 	count   *gaussian // of the count; nil unless the plan adapts C
 	keys    ratchet
@@ -56,7 +57,7 @@ func NewNoiser(p *Plan, workers int, hook func(point string)) (*Noiser, error) {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	n := &Noiser{plan: p, workers: workers, hook: hook}
+	n := &Noiser{plan: p, own: Range{0, int(p.spec.Dim)}, workers: workers, hook: hook}
 	if !p.Noisy() {
 		return n, nil
 	}
@@ -114,8 +115,8 @@ func (n *Noiser) Release(ctx context.Context, permit *Permit, acc *Accumulator, 
 
 func (n *Noiser) draw(ctx context.Context, index uint64, acc *Accumulator, out []float32) error {
 	if n.gauss == nil {
-		for i, x := range acc.f {
-			out[i], acc.f[i] = float32(x), 0
+		for i := n.own.Start; i < n.own.End; i++ {
+			out[i], acc.f[i] = float32(acc.f[i]), 0
 		}
 		return nil
 	}
@@ -129,9 +130,10 @@ func (n *Noiser) draw(ctx context.Context, index uint64, acc *Accumulator, out [
 		return err
 	}
 	scale := n.plan.spec.Lattice.Gamma() * (acc.clip / n.plan.spec.ClipNorm)
-	parallelN(n.workers, len(out), noiseChunk, func(worker, lo, hi int) {
+	first := n.own.Start / noiseChunk * noiseChunk // chunks are whole, whatever is cut from them
+	parallelN(n.workers, n.own.End-first, noiseChunk, func(worker, lo, hi int) {
 		if ctx.Err() == nil {
-			n.chunk(&n.scratch[worker], block, index, lo, scale, acc.k[lo:hi], out[lo:hi])
+			n.chunk(&n.scratch[worker], block, index, Range{first + lo, first + hi}, scale, acc.k, out)
 		}
 	})
 	if err = ctx.Err(); err == nil && n.count != nil {
@@ -144,17 +146,22 @@ func (n *Noiser) draw(ctx context.Context, index uint64, acc *Accumulator, out [
 	return err
 }
 
-// chunk noises the coordinates from lo on, scales them back, and empties them.
-func (n *Noiser) chunk(s *noiseScratch, block cipher.Block, index uint64, lo int, scale float64, k []int64, out []float32) {
-	s.src.open(block, index, uint64(lo/noiseChunk))
-	for len(k) > 0 {
-		m := min(len(k), noiseBlock)
-		z := s.z[:m]
+// chunk noises the noiser's own coordinates of one chunk, scales them back, and empties them. Noise is
+// drawn from the chunk's first coordinate on, as if all were its own, so that a coordinate's noise is
+// a function of key, charge and coordinate whatever the slice.
+func (n *Noiser) chunk(s *noiseScratch, block cipher.Block, index uint64, c Range, scale float64, k []int64, out []float32) {
+	s.src.open(block, index, uint64(c.Start/noiseChunk))
+	for at := c.Start; at < c.End; at += noiseBlock {
+		z := s.z[:min(noiseBlock, len(k)-at)]
 		n.gauss.fill(z, &s.src)
+		lo, hi := max(at, n.own.Start), min(at+len(z), c.End)
+		if lo >= hi {
+			continue
+		}
+		z, k, out := z[lo-at:hi-at], k[lo:hi], out[lo:hi]
 		for i, noise := range z {
 			out[i] = float32(scale * float64(k[i]+noise))
 			k[i] = 0
 		}
-		k, out = k[m:], out[m:]
 	}
 }

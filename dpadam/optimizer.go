@@ -121,12 +121,21 @@ type Optimizer interface {
 // NewOptimizer makes the plan's optimizer for its d coordinates. Weight decay leaves out
 // the coordinates in noDecay, which must be ordered, disjoint and within [0, d).
 func NewOptimizer(p *Plan, noDecay []Range) (Optimizer, error) {
+	return NewSliceOptimizer(p, noDecay, Range{0, int(p.spec.Dim)})
+}
+
+// NewSliceOptimizer makes the plan's optimizer for a rank's own coordinates, with state for no
+// others: its vectors have own.End-own.Start coordinates. noDecay counts from the plan's first.
+func NewSliceOptimizer(p *Plan, noDecay []Range, own Range) (Optimizer, error) {
 	d, spec := int(p.spec.Dim), p.spec.Optimizer
+	if own.Start < 0 || own.End < own.Start || own.End > d {
+		return nil, invalid("optimizer's coordinates", fmt.Sprintf("[%d, %d)", own.Start, own.End), fmt.Sprintf("must be within [0, %d)", d))
+	}
 	parts, err := decayParts(d, noDecay)
 	if err != nil {
 		return nil, err
 	}
-	base := optimizerBase{spec: spec, parts: parts, denominator: float32(p.spec.ExpectedBatch), dim: d}
+	base := optimizerBase{spec: spec, parts: cutParts(parts, own), denominator: float32(p.spec.ExpectedBatch), dim: own.End - own.Start}
 	if spec.Name == "sgd" {
 		return newSGD(base), nil
 	}
@@ -161,6 +170,16 @@ func decayParts(d int, noDecay []Range) ([]part, error) {
 	}
 	parts = append(parts, part{Range{at, d}, true})
 	return slices.DeleteFunc(parts, func(p part) bool { return p.Start == p.End }), nil
+}
+
+// cutParts are the parts of a slice, counted from its first coordinate.
+func cutParts(parts []part, own Range) (out []part) {
+	for _, p := range parts {
+		if r := (Range{max(p.Start, own.Start), min(p.End, own.End)}); r.Start < r.End {
+			out = append(out, part{Range{r.Start - own.Start, r.End - own.Start}, p.decay})
+		}
+	}
+	return out
 }
 
 func (o *optimizerBase) check(params, sum []float32, lr float64) error {

@@ -114,13 +114,9 @@ type chooser struct {
 }
 
 // newChooser returns nil for a plan whose units are records.
-func newChooser(p *Plan) (*chooser, error) {
+func newChooser(p *Plan, key [keyBytes]byte) (*chooser, error) {
 	if p.spec.RecordsPerUnit == 0 {
 		return nil, nil
-	}
-	key, err := freshKey(p.spec.Seed, "records of a unit")
-	if err != nil {
-		return nil, err
 	}
 	block, err := newCipher(key)
 	clear(key[:])

@@ -187,7 +187,7 @@ func TestSensitivityOfUnits(t *testing.T) {
 // over the 20 subsets of 3 of 6, and over pairs of successive steps' subsets; false-reject rate 2e-9 together.
 func TestRecordsAreChosenUniformly(t *testing.T) {
 	seed := testSeed(t)
-	c, err := newChooser(mustPlan(t, unitConfig(&seed)))
+	c, err := seededChooser(t, &seed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestRecordsAreChosenUniformly(t *testing.T) {
 // rate 1e-9.
 func TestBelowIsUniform(t *testing.T) {
 	seed := testSeed(t)
-	c, err := newChooser(mustPlan(t, unitConfig(&seed)))
+	c, err := seededChooser(t, &seed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,4 +288,14 @@ func TestChoiceNeedsUnits(t *testing.T) {
 	if _, err := step.ChooseRecords(nil, 0, 3); !errors.Is(err, ErrMisuse) {
 		t.Errorf("a plan of records: %v", err)
 	}
+}
+
+// seededChooser is the chooser of a run with that seed.
+func seededChooser(t testing.TB, seed *uint64) (*chooser, error) {
+	t.Helper()
+	key, err := freshKey(seed, "records of a unit")
+	if err != nil {
+		return nil, err
+	}
+	return newChooser(mustPlan(t, unitConfig(seed)), key)
 }
