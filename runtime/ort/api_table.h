@@ -20,12 +20,17 @@ typedef struct OrtRunOptions OrtRunOptions;
 typedef struct OrtMemoryInfo OrtMemoryInfo;
 typedef struct OrtAllocator OrtAllocator;
 typedef struct OrtValue OrtValue;
+typedef struct OrtIoBinding OrtIoBinding;
 typedef struct OrtTypeInfo OrtTypeInfo;
 typedef struct OrtTensorTypeAndShapeInfo OrtTensorTypeAndShapeInfo;
 
 // The enumerations ONNXTensorElementDataType and ONNXType of the header, whose values are all >= 0.
 typedef unsigned int gw_element_type;
 typedef unsigned int gw_onnx_type;
+
+// The enumerations OrtAllocatorType and OrtMemType, which have values below 0.
+typedef int gw_allocator_type;
+typedef int gw_memory_type;
 
 #define GW_API(X) \
   X(2, const char *, GetErrorMessage, (const OrtStatus *)) \
@@ -38,6 +43,20 @@ typedef unsigned int gw_onnx_type;
   X(97, void, ReleaseRunOptions, (OrtRunOptions *)) \
   X(49, OrtStatus *, CreateTensorWithDataAsOrtValue, (const OrtMemoryInfo *, void *, size_t, const int64_t *, size_t, \
                                                       gw_element_type, OrtValue **)) \
+  X(48, OrtStatus *, CreateTensorAsOrtValue, (OrtAllocator *, const int64_t *, size_t, gw_element_type, OrtValue **)) \
+  X(68, OrtStatus *, CreateMemoryInfo, (const char *, gw_allocator_type, int, gw_memory_type, OrtMemoryInfo **)) \
+  X(94, void, ReleaseMemoryInfo, (OrtMemoryInfo *)) \
+  X(131, OrtStatus *, CreateAllocator, (const OrtSession *, const OrtMemoryInfo *, OrtAllocator **)) \
+  X(132, void, ReleaseAllocator, (OrtAllocator *)) \
+  X(133, OrtStatus *, RunWithBinding, (OrtSession *, const OrtRunOptions *, const OrtIoBinding *)) \
+  X(134, OrtStatus *, CreateIoBinding, (OrtSession *, OrtIoBinding **)) \
+  X(135, void, ReleaseIoBinding, (OrtIoBinding *)) \
+  X(136, OrtStatus *, BindInput, (OrtIoBinding *, const char *, const OrtValue *)) \
+  X(137, OrtStatus *, BindOutput, (OrtIoBinding *, const char *, const OrtValue *)) \
+  X(138, OrtStatus *, BindOutputToDevice, (OrtIoBinding *, const char *, const OrtMemoryInfo *)) \
+  X(140, OrtStatus *, GetBoundOutputValues, (const OrtIoBinding *, OrtAllocator *, OrtValue ***, size_t *)) \
+  X(202, OrtStatus *, SynchronizeBoundInputs, (OrtIoBinding *)) \
+  X(203, OrtStatus *, SynchronizeBoundOutputs, (OrtIoBinding *)) \
   X(67, OrtStatus *, GetValueType, (const OrtValue *, gw_onnx_type *)) \
   X(51, OrtStatus *, GetTensorMutableData, (OrtValue *, void **)) \
   X(65, OrtStatus *, GetTensorTypeAndShape, (const OrtValue *, OrtTensorTypeAndShapeInfo **)) \

@@ -1,19 +1,11 @@
 #include "bridge.h"
+#include "bridge_call.h"
 
 #include <stdlib.h>
 #include <string.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-
-#define CALL(api, name) ((gw_fn_##name)(((void *const *)(api))[gw_at_##name]))
-
-// Returns the status of a call if it is an error.
-#define TRY(call) \
-  do { \
-    OrtStatus *status_ = (call); \
-    if (status_ != NULL) return status_; \
-  } while (0)
 
 // OrtApiBase holds these two functions and nothing else.
 struct OrtApiBase {
@@ -152,7 +144,7 @@ void gw_run_options_release(const OrtApi *api, OrtRunOptions *o) { CALL(api, Rel
 // A tensor of no elements may have no memory at all, but the runtime wants an address.
 static char nowhere[64];
 
-static OrtStatus *wrap(const OrtApi *api, const OrtMemoryInfo *memory, const gw_view *v, OrtValue **out) {
+OrtStatus *gw_wrap(const OrtApi *api, const OrtMemoryInfo *memory, const gw_view *v, OrtValue **out) {
   void *data = v->bytes == 0 ? nowhere : v->data;
   return CALL(api, CreateTensorWithDataAsOrtValue)(memory, data, v->bytes, v->dims, v->rank, v->type, out);
 }
@@ -161,7 +153,7 @@ static OrtStatus *wrap_all(const OrtApi *api, const OrtMemoryInfo *memory, const
                            size_t n, OrtValue **values) {
   size_t i;
   for (i = 0; i < n; i++) {
-    if (wanted == NULL || wanted[i]) TRY(wrap(api, memory, &views[i], &values[i]));
+    if (wanted == NULL || wanted[i]) TRY(gw_wrap(api, memory, &views[i], &values[i]));
   }
   return NULL;
 }

@@ -51,6 +51,9 @@ OrtStatus *gw_run_options(const OrtApi *api, const char *const *keys, const char
 OrtStatus *gw_terminate(const OrtApi *api, OrtRunOptions *o);
 void gw_run_options_release(const OrtApi *api, OrtRunOptions *o);
 
+// A value over the memory of a view.
+OrtStatus *gw_wrap(const OrtApi *api, const OrtMemoryInfo *memory, const gw_view *v, OrtValue **out);
+
 // Runs the session. values has room for n_in + n_out entries; bound[i] says that outputs[i] is a destination to write
 // to. On success values[n_in + i] holds the value of each output i that is not bound; the caller releases it. All other
 // values are released here, on failure every one.

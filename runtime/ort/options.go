@@ -58,6 +58,13 @@ type Options struct {
 	// Threads that one operator may use; 0 means GOMAXPROCS, which respects the CPU limit of a container. Operators run
 	// one after the other.
 	Threads int
+	// Device is where operators run; those that it has no kernel for run on the processor, with copies between.
+	Device Device
+	// TF32 lets a CUDA device round the factors of float32 products to 10 bits of mantissa: several times faster, and
+	// no longer single precision.
+	TF32 bool
+	// DeviceMemory bounds in bytes what the session takes of a CUDA device's memory; 0 sets no bound.
+	DeviceMemory int64
 	// OptLevel is the graph optimization level.
 	OptLevel OptLevel
 	// DisableOptimizers names optimizers of the runtime to leave out, for example "CommonSubexpressionElimination",
@@ -95,6 +102,9 @@ func (o Options) validate() error {
 	}
 	if o.OptLevel < 0 || int(o.OptLevel) >= len(optLevels) {
 		return fmt.Errorf("unknown optimization level %d", int(o.OptLevel))
+	}
+	if o.DeviceMemory < 0 {
+		return fmt.Errorf("device memory %d: want 0 (no bound) or more", o.DeviceMemory)
 	}
 	for symbol, size := range o.FreeDims {
 		if size < 0 {
@@ -169,6 +179,7 @@ func (e *Env) apply(so *yalue.SessionOptions, o Options, entries [][2]string) er
 		func() error { return so.SetMemPattern(o.MemPattern) },
 		func() error { return so.SetCpuMemArena(!o.NoArena) },
 		func() error { return so.SetLogSeverityLevel(severity) },
+		func() error { return e.appendDevice(so, o) },
 	}
 	if o.ProfilePrefix != "" {
 		steps = append(steps, func() error { return so.EnableProfiling(o.ProfilePrefix) })

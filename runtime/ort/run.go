@@ -97,13 +97,18 @@ func (c *call) view(t *Tensor) C.gw_view {
 	return v
 }
 
-// bindInputs checks the feeds against the declared inputs and adds them to the call.
+// bindInputs checks that all inputs are fed, and adds them to the call.
 func (s *Session) bindInputs(c *call, feeds map[string]*Tensor) error {
 	for i := range s.inputs {
 		if _, ok := feeds[s.inputs[i].Name]; !ok {
 			return fmt.Errorf("input %q is not fed: want %s", s.inputs[i].Name, s.inputs[i].Info)
 		}
 	}
+	return s.feed(c, feeds)
+}
+
+// feed checks feeds against the declared inputs and adds them to the call.
+func (s *Session) feed(c *call, feeds map[string]*Tensor) error {
 	for _, name := range slices.Sorted(maps.Keys(feeds)) {
 		in, ok := s.feedable[name]
 		if !ok {
@@ -175,6 +180,17 @@ const shrinkKey, shrinkValue = "memory.enable_memory_arena_shrinkage", "cpu:0"
 
 // execute makes the call and stops it when ctx ends.
 func (s *Session) execute(ctx context.Context, c *call) error {
+	c.values = make([]*C.OrtValue, len(c.in)+len(c.out)+1)
+	return s.terminable(ctx, func(o *C.OrtRunOptions) error {
+		return s.env.check(C.gw_run(s.env.api, s.ptr, o, s.env.memory,
+			unsafe.SliceData(c.inNames), unsafe.SliceData(c.in), C.size_t(len(c.in)),
+			unsafe.SliceData(c.outNames), unsafe.SliceData(c.out), unsafe.SliceData(c.bound), C.size_t(len(c.out)),
+			&c.values[0]))
+	})
+}
+
+// terminable gives run options to run, and has them stop it when ctx ends.
+func (s *Session) terminable(ctx context.Context, run func(*C.OrtRunOptions) error) error {
 	options, err := s.runOptions()
 	if err != nil {
 		return err
@@ -191,11 +207,7 @@ func (s *Session) execute(ctx context.Context, c *call) error {
 			<-terminated // the options must outlive the call above
 		}
 	}()
-	c.values = make([]*C.OrtValue, len(c.in)+len(c.out)+1)
-	return s.env.check(C.gw_run(s.env.api, s.ptr, options, s.env.memory,
-		unsafe.SliceData(c.inNames), unsafe.SliceData(c.in), C.size_t(len(c.in)),
-		unsafe.SliceData(c.outNames), unsafe.SliceData(c.out), unsafe.SliceData(c.bound), C.size_t(len(c.out)),
-		&c.values[0]))
+	return run(options)
 }
 
 func (s *Session) runOptions() (*C.OrtRunOptions, error) {
