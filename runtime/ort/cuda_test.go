@@ -119,7 +119,7 @@ func TestCheckDriver(t *testing.T) {
 		{fakeDriver(t, 0, 2), 2, []string{"device cuda:2", "cuda:0 (GPU of number 100), cuda:1 (GPU of number 101)"}},
 		{fakeDriver(t, 0, 0), 0, []string{"the driver (CUDA 12.4) offers no GPU", "CUDA_VISIBLE_DEVICES"}},
 		{fakeDriver(t, 3, 1), 0, []string{"cuInit fails with code 3", "nvidia-smi"}},
-		{empty, 0, []string{"no NVIDIA driver was found", empty, "--device cpu"}},
+		{empty, 0, []string{"no NVIDIA driver (", empty, "--device cpu"}},
 	} {
 		problems := checkDriver(CUDA(c.device), c.library)
 		if (problems == nil) != (c.want == nil) {

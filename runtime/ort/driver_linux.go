@@ -32,7 +32,7 @@ static void *gw_driver_open(const char *path, gw_driver *d, char **message) {
   *(void **)&version = dlsym(handle, "cuDriverGetVersion");
   *(void **)&count = dlsym(handle, "cuDeviceGetCount");
   if (init == NULL || version == NULL || count == NULL) {
-    *message = strdup("it has no functions cuInit, cuDriverGetVersion and cuDeviceGetCount");
+    *message = strdup("the library has no functions cuInit, cuDriverGetVersion and cuDeviceGetCount");
     dlclose(handle);
     return NULL;
   }
@@ -88,7 +88,7 @@ func readDriver(library string) (driver, error) {
 	handle := C.gw_driver_open(name, &raw, &message)
 	if handle == nil {
 		defer C.free(unsafe.Pointer(message))
-		return driver{}, fmt.Errorf("%s can't be used: %s", library, oneLine(C.GoString(message)))
+		return driver{}, fmt.Errorf("%s", oneLine(C.GoString(message)))
 	}
 	d := driver{CUDA: fmt.Sprintf("%d.%d", raw.version/1000, raw.version%1000/10)}
 	if raw.failed != 0 {
