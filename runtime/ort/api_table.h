@@ -23,6 +23,7 @@ typedef struct OrtValue OrtValue;
 typedef struct OrtIoBinding OrtIoBinding;
 typedef struct OrtTypeInfo OrtTypeInfo;
 typedef struct OrtTensorTypeAndShapeInfo OrtTensorTypeAndShapeInfo;
+typedef struct OrtEnv OrtEnv;
 
 // The enumerations ONNXTensorElementDataType and ONNXType of the header, whose values are all >= 0.
 typedef unsigned int gw_element_type;
@@ -84,7 +85,10 @@ typedef int gw_memory_type;
   X(110, OrtStatus *, SessionEndProfiling, (OrtSession *, OrtAllocator *, char **)) \
   X(124, OrtStatus *, AddFreeDimensionOverrideByName, (OrtSessionOptions *, const char *, int64_t)) \
   X(125, OrtStatus *, GetAvailableProviders, (char ***, int *)) \
-  X(126, OrtStatus *, ReleaseAvailableProviders, (char **, int))
+  X(126, OrtStatus *, ReleaseAvailableProviders, (char **, int)) \
+  X(3, OrtStatus *, CreateEnv, (unsigned int, const char *, OrtEnv **)) \
+  X(69, OrtStatus *, CreateCpuMemoryInfo, (int, int, OrtMemoryInfo **)) \
+  X(176, OrtStatus *, RegisterAllocator, (OrtEnv *, OrtAllocator *))
 
 // For each function: its pointer type gw_fn_Name and its position gw_at_Name.
 #define GW_DECLARE(at, result, name, params) typedef result(*gw_fn_##name) params;

@@ -17,7 +17,8 @@
 // # Memory
 //
 // Inputs, and outputs bound with Fetch.Into, are Go memory that the runtime uses in place; it is pinned for the time of
-// the run. Options says which settings keep the peak low and why.
+// the run. Everything else that lives during a run lies in one pool for all sessions (pool.c, registered with the
+// runtime as its allocator); Options says which settings keep the peak low and why, Env.Pool what is in use.
 //
 // # Logging
 //

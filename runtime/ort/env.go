@@ -23,6 +23,7 @@ type Env struct {
 	library Library
 	api     *C.OrtApi
 	memory  *C.OrtMemoryInfo // describes main memory; belongs to the wrapper
+	pooled  bool             // sessions share a pool for their values
 }
 
 // opened guards the process's only environment. It is a variable because the wrapper's environment is one; nothing reads
@@ -115,7 +116,11 @@ func initialise(lib Library, base *C.OrtApiBase) (*Env, error) {
 	if err != nil {
 		return nil, errors.Join(err, yalue.DestroyEnvironment())
 	}
-	return &Env{library: lib, api: api, memory: (*C.OrtMemoryInfo)(unsafe.Pointer(memory))}, nil
+	e := &Env{library: lib, api: api, memory: (*C.OrtMemoryInfo)(unsafe.Pointer(memory))}
+	if err := e.startPool(); err != nil {
+		return nil, errors.Join(err, yalue.DestroyEnvironment())
+	}
+	return e, nil
 }
 
 // Version is the library's own version text, for example "1.30.0".

@@ -95,6 +95,7 @@ func BenchmarkMemory(b *testing.B) {
 // resetPeak gives free memory back, sets the kernel's peak to what is resident now and returns that in MB.
 func resetPeak(b *testing.B) float64 {
 	debug.FreeOSMemory()
+	testEnv(b).TrimPool()
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		b.Skip("this system does not tell a process its peak: ", err)
 	}

@@ -66,7 +66,11 @@ func (s *Session) Run(ctx context.Context, feeds map[string]*Tensor, fetches ...
 		}
 		return nil, s.fail(fmt.Errorf("run failed: %w", err))
 	}
-	return s.collect(c)
+	out, err := s.collect(c)
+	if s.trim {
+		s.env.TrimPool()
+	}
+	return out, err
 }
 
 // call is one run's arguments. Everything Go allocated that they point to is pinned until the run is over.

@@ -22,7 +22,8 @@ var ErrClosed = errors.New("session is closed")
 type Session struct {
 	env     *Env
 	name    string
-	shrink  bool
+	shrink  bool // its arena, at the end of a run
+	trim    bool // the pool
 	wrapper *yalue.DynamicAdvancedSession
 	ptr     *C.OrtSession
 
@@ -73,7 +74,7 @@ func (e *Env) open(o Options, create func(*yalue.SessionOptions) (*yalue.Dynamic
 	if err != nil {
 		return nil, fmt.Errorf("session %s: can't load the model: %w", o.Name, flatten(err))
 	}
-	s := &Session{env: e, name: o.Name, shrink: o.ShrinkArena && !o.NoArena, wrapper: wrapper}
+	s := &Session{env: e, name: o.Name, shrink: o.ShrinkArena && !o.NoArena && !e.pooled, trim: o.ShrinkArena && !o.NoArena && e.pooled, wrapper: wrapper}
 	if err := s.describe(); err != nil {
 		s.release()
 		return nil, fmt.Errorf("session %s: %w", o.Name, err)

@@ -1,0 +1,46 @@
+package ort
+
+// #include <stdbool.h>
+// #include "pool.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort/pinned"
+)
+
+// PoolStats is the state of the memory that the runtime's values lie in, in bytes.
+type PoolStats struct {
+	Used, MostUsed int64 // of values: now, and at most since the last restart
+	// Top is where the highest value ends; what lies below and is not used are gaps. MostTop is the memory that the
+	// pool has taken from the system.
+	Top, MostTop int64
+}
+
+// Pool reads the pool's state. It is zero where the system has none.
+func (e *Env) Pool() PoolStats {
+	var s C.gw_pool_stats
+	C.gw_pool_read(&s)
+	return PoolStats{Used: int64(s.used), MostUsed: int64(s.most_used), Top: int64(s.top), MostTop: int64(s.most_top)}
+}
+
+// RestartPool begins a new measurement of what is used at most.
+func (e *Env) RestartPool() { C.gw_pool_restart() }
+
+// TrimPool gives memory in which no value lies back to the system.
+func (e *Env) TrimPool() { C.gw_pool_trim() }
+
+// startPool makes the pool that sessions share. Without one each session has an arena of the runtime.
+func (e *Env) startPool() error {
+	var registered C.bool
+	if err := e.check(C.gw_pool_register(e.api, pinned.HeaderAPIVersion, &registered)); err != nil {
+		return err
+	}
+	e.pooled = bool(registered)
+	return nil
+}
+
+// poolAlloc and poolFree are what the runtime calls, for tests.
+func poolAlloc(size int) unsafe.Pointer { return C.gw_pool_alloc(C.size_t(size)) }
+func poolFree(p unsafe.Pointer)         { C.gw_pool_free(p) }
