@@ -234,7 +234,7 @@ func (c *compiler) hooked() error {
 		sel, factor = c.norms(parts)
 	}
 	if c.spec.Pass != Norms {
-		c.sums(parts, factor, sel.ok)
+		c.sums(parts, factor, sel)
 	}
 	return nil
 }
@@ -344,8 +344,16 @@ func (c *compiler) weightedSelection() selection {
 }
 
 // sums emits the clipped (or weighted) sums.
-func (c *compiler) sums(parts map[string][]contribution, factor, ok string) {
-	s := newSummer(c.Builder, factor, ok)
+func (c *compiler) sums(parts map[string][]contribution, factor string, sel selection) {
+	c.Enter("factor")
+	c.Name("clip")
+	// A factor of 0 is enough for padding, whose values are finite. Where the weights
+	// were given, which of them are 0 because of a value that is not finite is unknown.
+	plain := c.all(sel.finite)
+	if factor == "" {
+		plain = c.all(sel.ok)
+	}
+	s := newSummer(c.Builder, factor, sel.ok, plain)
 	factors := c.factorsByParameter(factor)
 	for i, name := range c.collected.order {
 		c.Enter(fmt.Sprintf("sum/%05d", i))
@@ -355,6 +363,11 @@ func (c *compiler) sums(parts map[string][]contribution, factor, ok string) {
 		}
 		c.out.Sums[name] = c.emit(c.sumName(name), s.sum(c.collected.trained[name], parts[name]))
 	}
+}
+
+// all reports, as one bool, that every element of v [B] holds.
+func (c *compiler) all(v string) string {
+	return c.Op("Equal", nil, c.ReduceSum(c.Cast(c.Op("Not", nil, v), ir.Float32), false, 0), c.Scalar(0))
 }
 
 func (c *compiler) sumName(parameter string) string {

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/dpadam/audit/evidence"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/onnxpb"
 )
 
 // Bugs planted into the training graph: the compiled program of a real run is changed before its
@@ -141,12 +144,43 @@ func padded(t *testing.T, g *ir.Graph) {
 func multiplied(t *testing.T, g *ir.Graph) {
 	changed := 0
 	for _, n := range g.Nodes {
-		if n.Op == "Where" && strings.HasPrefix(n.Name, "sum/") {
+		switch {
+		case !strings.HasPrefix(n.Name, "sum/"):
+		case n.Op == "If": // its other branch selects
+			n.Attrs["else_branch"] = renamed(t, n.Attrs["then_branch"], "else_branch")
+			changed++
+		case n.Op == "Where":
 			n.Op, n.Inputs = "Identity", n.Inputs[1:2]
 			changed++
 		}
 	}
 	resort(t, g, changed)
+}
+
+// renamed copies a branch under another attribute's name. What it makes gets other
+// names too: a value is defined once.
+func renamed(t *testing.T, branch any, attr string) *onnxpb.AttributeProto {
+	t.Helper()
+	a := proto.Clone(branch.(*onnxpb.AttributeProto)).(*onnxpb.AttributeProto)
+	a.Name = proto.String(attr)
+	for _, n := range a.G.Node {
+		for i := range n.Output {
+			for _, reader := range a.G.Node {
+				for k, in := range reader.Input {
+					if in == n.Output[i] {
+						reader.Input[k] += ".planted"
+					}
+				}
+			}
+			for _, o := range a.G.Output {
+				if o.GetName() == n.Output[i] {
+					o.Name = proto.String(o.GetName() + ".planted")
+				}
+			}
+			n.Output[i] += ".planted"
+		}
+	}
+	return a
 }
 
 // unmasked lets attention see padding tokens.

@@ -31,7 +31,10 @@ func openStep(env *ort.Env, program *ghost.Program, data []byte, threads int) (*
 	// By itself the runtime rounds activations to 8 bits before it multiplies them
 	// with dequantised weights: a step function has no gradient.
 	exact := map[string]string{"session.qdq_matmulnbits_accuracy_level": "1"}
-	s, err := env.NewSession(data, ort.Options{Name: "training step", Threads: threads, Config: exact})
+	// A product with a transposed left side is slower than a copy and a plain product:
+	// where a program holds a Transpose before a Gemm, it is meant (ghost's sums).
+	apart := []string{"GemmTransposeFusion"}
+	s, err := env.NewSession(data, ort.Options{Name: "training step", Threads: threads, Config: exact, DisableOptimizers: apart})
 	if err != nil {
 		return nil, fmt.Errorf("the runtime refuses the training step: %w", err)
 	}

@@ -203,6 +203,9 @@ func (v *Values) Node(n *ir.Node) error {
 	for _, o := range n.Outputs {
 		v.Set(o, Info{})
 	}
+	if n.Is("If") { // not in the table, which its branches are looked up in
+		return choice(&call{values: v, node: n})
+	}
 	rule, ok := rules[n.Domain+"."+n.Op]
 	if !ok {
 		return nil
