@@ -74,7 +74,7 @@ func (a *app) root() *cobra.Command {
 	flags.IntVar(&a.threads, "threads", 0, "threads of one operator (default: all cores)")
 	root.AddCommand(a.versionCommand(), a.inspectCommand(), a.runCommand(), a.gradnormsCommand(), a.compileCommand(),
 		a.trainCommand(), a.generateCommand(), a.classifyCommand(), a.embedCommand(), a.convertCommand(), a.tokenizeCommand(),
-		a.serveCommand(), a.privacyCommand(), a.budgetCommand(), a.searchCommand(), a.auditCommand())
+		a.serveCommand(), a.privacyCommand(), a.budgetCommand(), a.searchCommand(), a.auditCommand(), a.benchCommand())
 	for _, c := range root.Commands() {
 		checkArguments(c)
 	}
