@@ -47,13 +47,14 @@ const (
 type runState struct {
 	weights   *ort.Arena
 	optimizer dpadam.Optimizer
-	averaged  *ort.Arena // nil without an average of the weights
+	slots     []dpadam.Slot // the optimizer's whole state, of all ranks
+	averaged  *ort.Arena    // nil without an average of the weights
 	average   *dpadam.Average
 }
 
-// state is the trainer's, to be written or filled.
-func (t *trainer) state() runState {
-	return runState{t.weights.Trained, t.optimizer, t.averaged, t.average}
+// state is the trainer's, to be written or filled; slots are the optimizer's.
+func (t *trainer) state(slots []dpadam.Slot) runState {
+	return runState{t.weights.Trained, t.optimizer, slots, t.averaged, t.average}
 }
 
 // writeCheckpoint writes checkpoint-N as a whole: into a temporary folder, every
@@ -91,7 +92,7 @@ func (c checkpoint) write(dir string, o *FinetuneOptions, s runState, hook durab
 		}
 	}
 	var list []safetensors.Tensor
-	for _, slot := range s.optimizer.State() {
+	for _, slot := range s.slots {
 		list = append(list, safetensors.Tensor{Name: slot.Name, DType: "F32", Shape: []int64{int64(len(slot.Data))}, Floats: slot.Data})
 	}
 	metadata["step"] = strconv.FormatInt(s.optimizer.Step(), 10)
@@ -194,7 +195,7 @@ func (c checkpoint) load(plan *dpadam.Plan, to runState) error {
 		}
 	}
 	into := map[string][]float32{}
-	for _, s := range to.optimizer.State() {
+	for _, s := range to.slots {
 		into[s.Name] = s.Data
 	}
 	if err := readTensors(filepath.Join(c.path, "optimizer.safetensors"), into); err != nil {

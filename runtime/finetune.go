@@ -36,6 +36,10 @@ var ErrInterrupted = errors.New("interrupted")
 // privacy statement. Every stage is checked before the first step is charged;
 // a run that dies can be resumed.
 //
+// With o.Ranks the run is one of several processes, which all call Finetune and get
+// the same result, or all an error; only rank 0 writes. After an error that wraps
+// ErrRanks the others must be ended.
+//
 // When o.Stop is closed the run ends after the step in progress, with a
 // checkpoint and ErrInterrupted. When ctx ends it stops at once: the step in
 // progress stays charged.
@@ -43,16 +47,23 @@ func Finetune(ctx context.Context, o FinetuneOptions) (_ *FinetuneResult, err er
 	if o.Progress == nil {
 		o.Progress = silent{}
 	}
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
 	f := &finetune{options: &o, out: outputDir{path: o.Out, hook: o.Hook}, score: math.NaN()}
 	defer func() { err = errors.Join(err, f.close()) }()
-	for _, stage := range []func(context.Context) error{f.open, f.read, f.compile, f.settle, f.begin} {
-		if err := stage(ctx); err != nil {
+	for _, stage := range []func(context.Context) error{f.meet, f.check, f.open, f.read, f.compile, f.settle, f.verify, f.begin} {
+		err := stage(ctx)
+		if err := f.ranks.agree(err); err != nil {
 			return nil, err
 		}
 	}
+	if !f.ranks.first() {
+		return f.follow(ctx)
+	}
+	result, err := f.lead(ctx)
+	return result, f.ranks.end(result, err)
+}
+
+// lead takes the steps and writes the result.
+func (f *finetune) lead(ctx context.Context) (*FinetuneResult, error) {
 	trainErr := f.train(ctx)
 	if trainErr != nil && !errors.Is(trainErr, dpadam.ErrBudgetSpent) {
 		return nil, trainErr
@@ -71,6 +82,7 @@ func Finetune(ctx context.Context, o FinetuneOptions) (_ *FinetuneResult, err er
 type finetune struct {
 	options *FinetuneOptions
 	out     outputDir
+	ranks   *ranks // nil for one process
 
 	model    *Model
 	env      *ort.Env
@@ -121,11 +133,16 @@ func (f *finetune) close() error {
 	return errors.Join(errs...)
 }
 
+// check refuses what can be refused before anything is read.
+func (f *finetune) check(context.Context) error { return f.options.validate() }
+
 // open opens model, library and output directory.
 func (f *finetune) open(context.Context) (err error) {
 	o := f.options
-	if err := f.out.check(o.Resume); err != nil {
-		return err
+	if f.ranks.first() {
+		if err := f.out.check(o.Resume); err != nil {
+			return err
+		}
 	}
 	if f.model, err = Open(o.Model, Options{Library: o.Library, Threads: o.Threads, Output: o.Output, Head: o.Head}); err != nil {
 		return err
@@ -159,7 +176,7 @@ func (f *finetune) compile(ctx context.Context) error {
 		ClipPer: ghost.Grouping(o.ClipPer), ClipShares: ghost.Sharing(o.ClipShares),
 		Trainable: o.trainable(), Freeze: o.Freeze,
 	}
-	t := &trainer{options: o, data: f.data}
+	t := &trainer{options: o, data: f.data, ranks: f.ranks}
 	f.trainer = t
 	set := func(pass ghost.Pass) *stepSet {
 		spec.Pass = pass
@@ -195,15 +212,11 @@ func (f *finetune) compile(ctx context.Context) error {
 // every program, and fixes the plan. Nothing is charged before all that works.
 func (f *finetune) settle(ctx context.Context) (err error) {
 	t := f.trainer
-	var spec dpadam.Spec
-	if f.options.Resume {
-		record, err := dpadam.ReadLedger(f.out.ledger())
-		if err != nil {
-			return err
-		}
-		spec = record.Plan().Spec()
+	planned, err := f.ranks.fromFirst(f.plannedMicrobatch())
+	if err != nil {
+		return err
 	}
-	if err := f.settleMemory(spec.Microbatch); err != nil {
+	if t.size, err = f.ranks.least(f.settleMemory(planned)); err != nil {
 		return err
 	}
 	f.restore = limitGarbage(f.held)
@@ -227,32 +240,44 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 		return err
 	}
 	t.plan, f.out.stamp = f.plan, f.plan.Stamp()
-	if t.optimizer, err = dpadam.NewOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained)); err != nil {
+	t.own = f.ranks.own(dim)
+	if t.optimizer, err = dpadam.NewSliceOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained), t.own); err != nil {
+		return err
+	}
+	if err := t.warmUp(ctx); err != nil || !f.ranks.first() {
 		return err
 	}
 	if err := t.startAverage(); err != nil {
 		return err
 	}
-	if err := t.warmUp(ctx); err != nil {
-		return err
-	}
 	return f.warmUpEvaluation(ctx)
+}
+
+// plannedMicrobatch is that of the run to resume; 0 for a new one.
+func (f *finetune) plannedMicrobatch() (int, error) {
+	if !f.options.Resume || !f.ranks.first() {
+		return 0, nil
+	}
+	record, err := dpadam.ReadLedger(f.out.ledger())
+	if err != nil {
+		return 0, err
+	}
+	return record.Plan().Spec().Microbatch, nil
 }
 
 // settleMemory fixes what a run holds and the records of one run of the graph.
 // A unit that needs several runs needs a vector for their sum.
-func (f *finetune) settleMemory(planned int) (err error) {
+func (f *finetune) settleMemory(planned int) (size int, err error) {
 	k := f.options.recordsPerUnit()
 	if k > 0 {
 		planned = 0 // the plan's microbatch is one unit, whatever runs it takes
 	}
-	f.held = heldBytes(f.program, f.options.optimizer(0), f.options.EMA > 0)
-	if f.trainer.size, err = f.microbatch(planned); err != nil || k <= f.trainer.size {
-		return err
+	f.held = heldBytes(f.program, f.options.optimizer(0), f.options.EMA > 0, f.ranks)
+	if size, err = f.microbatch(planned); err != nil || k <= size {
+		return size, err
 	}
 	f.held += 4 * elements(f.program.Trained)
-	f.trainer.size, err = f.microbatch(planned)
-	return err
+	return f.microbatch(planned)
 }
 
 // microbatch settles the records of one run: what the model's declared batch
@@ -271,7 +296,7 @@ func (f *finetune) microbatch(planned int) (int, error) {
 	case planned > 0:
 		return planned, nil
 	}
-	limit, err := microbatchMemory(int64(f.options.MaxMemory), f.held)
+	limit, err := microbatchMemory(int64(f.options.MaxMemory), f.held, f.ranks.here())
 	if err != nil {
 		return 0, err
 	}
@@ -302,19 +327,19 @@ func undecayed(params []ghost.Parameter, arena *ort.Arena) []dpadam.Range {
 }
 
 // begin creates the output directory and the ledger, or opens them again.
-func (f *finetune) begin(ctx context.Context) (err error) {
-	o := f.options
-	if err := f.reserved(ctx, func() error { return f.start(ctx) }); err != nil {
-		return err
+func (f *finetune) begin(ctx context.Context) error {
+	if !f.ranks.first() {
+		return f.joinRanks(nil)
 	}
-	// Only now: the ledger's lock says that no other process writes here.
-	if err := f.out.clean(); err != nil {
+	o := f.options
+	err := f.reserved(ctx, func() error { return f.start(ctx) })
+	if err == nil { // only now: the ledger's lock says that no other process writes here
+		err = f.out.clean()
+	}
+	if err := f.joinRanks(err); err != nil {
 		return err
 	}
 	f.total = min(f.plan.Steps(), f.taken+f.ledger.StepsAffordable())
-	if f.trainer.stepper, err = dpadam.NewStepper(f.ledger, f.data.size()+f.options.planted.records(), dpadam.StepperOptions{Workers: o.Threads, Hook: o.Hook.At, ClipNorm: f.clipNorm}); err != nil {
-		return err
-	}
 	if err := f.beginEvaluations(); err != nil {
 		return err
 	}
@@ -365,7 +390,7 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 		return nil
 	}
 	last := points[len(points)-1]
-	if err := last.load(f.plan, f.trainer.state()); err != nil {
+	if err := last.load(f.plan, f.trainer.state(f.trainer.wholeState())); err != nil {
 		return err
 	}
 	if f.plan.Adapts() != (last.ClipNorm != 0) {
@@ -380,6 +405,7 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 func (f *finetune) train(ctx context.Context) error {
 	o := f.options
 	f.announce()
+	f.announceRanks()
 	if f.taken > 0 || o.Resume {
 		o.Progress.Message(fmt.Sprintf("resumed after step %d: the run ends with %d of %d planned steps", f.taken, f.total, f.plan.Steps()))
 	}
@@ -396,6 +422,9 @@ func (f *finetune) train(ctx context.Context) error {
 	every := f.checkpointEvery()
 	for f.taken < f.total {
 		n := f.taken + 1
+		if err := f.ranks.give(order{kind: orderStep, step: n, total: f.total}); err != nil {
+			return err
+		}
 		stats, err := f.trainer.step(ctx, n, f.total)
 		if err != nil {
 			return f.stopped(err)
@@ -408,7 +437,7 @@ func (f *finetune) train(ctx context.Context) error {
 		if err != nil {
 			return f.stopped(err)
 		}
-		stop := stopped(o.Stop)
+		stop := stats.stop || stopped(o.Stop)
 		if n%every == 0 || n == f.total || stop || evaluated {
 			if err := f.checkpoint(); err != nil {
 				return err
@@ -506,7 +535,14 @@ func (f *finetune) checkpoint() error {
 	if f.plan.Adapts() {
 		c.ClipNorm = f.trainer.stepper.ClipNorm()
 	}
-	if err := f.out.writeCheckpoint(c, f.options, f.trainer.state()); err != nil {
+	if err := f.ranks.give(order{kind: orderState}); err != nil {
+		return err
+	}
+	slots, err := f.trainer.gatherState()
+	if err != nil {
+		return err
+	}
+	if err := f.out.writeCheckpoint(c, f.options, f.trainer.state(slots)); err != nil {
 		return err
 	}
 	return f.out.writeMetrics(f.metrics)

@@ -13,13 +13,20 @@ import (
 // microbatch: for every trained number its weight, the microbatch's sum and the
 // step's (in int64), and the optimizer's moments, which with Adam is six times its
 // four bytes, and with an average of the weights seven; and the frozen numbers once.
-func heldBytes(p *ghost.Program, o dpadam.OptimizerSpec, average bool) int64 {
+// Of several ranks each has its share of the moments, and rank 0 the average, and
+// a vector to gather the second moments in for a checkpoint.
+func heldBytes(p *ghost.Program, o dpadam.OptimizerSpec, average bool, r *ranks) int64 {
 	const weight, microbatch, step = 1, 1, 2
-	each := weight + microbatch + step + int64(o.StateVectors())
-	if average {
+	trained, moments := elements(p.Trained), int64(o.StateVectors())
+	each := int64(weight + microbatch + step)
+	if average && r.first() {
 		each++
 	}
-	return 4 * (each*elements(p.Trained) + elements(p.Frozen) + elements(p.Unreached))
+	if r != nil && r.first() {
+		each += max(0, moments-1)
+	}
+	own := r.own(trained)
+	return 4 * (each*trained + moments*int64(own.End-own.Start) + elements(p.Frozen) + elements(p.Unreached))
 }
 
 func elements(params []ghost.Parameter) (n int64) {
@@ -32,7 +39,8 @@ func elements(params []ghost.Parameter) (n int64) {
 // microbatchMemory is what is left for the runs of a microbatch: of --max-memory
 // all, of what the system has free a third: the data, the files that are written
 // and other programs want some too.
-func microbatchMemory(maxMemory, held int64) (int64, error) {
+// What is free is divided among the processes of the run on this machine.
+func microbatchMemory(maxMemory, held int64, processes int) (int64, error) {
 	const unknown = 2 << 30 // where the system does not say what is free
 	if maxMemory > 0 {
 		if maxMemory <= held {
@@ -41,7 +49,7 @@ func microbatchMemory(maxMemory, held int64) (int64, error) {
 		}
 		return maxMemory - held, nil
 	}
-	free := availableMemory()
+	free := availableMemory() / int64(processes)
 	switch {
 	case free == 0:
 		return unknown, nil

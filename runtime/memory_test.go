@@ -17,34 +17,34 @@ func TestHeldBytes(t *testing.T) {
 		Unreached: []ghost.Parameter{{Shape: []int64{20}}},
 	}
 	for vectors, o := range map[int64]dpadam.OptimizerSpec{6: dpadam.Adam(1), 4: dpadam.SGD(1, 0), 5: dpadam.SGD(1, 0.9)} {
-		if got, want := heldBytes(p, o, false), 4*(100*vectors+50); got != want {
+		if got, want := heldBytes(p, o, false, nil), 4*(100*vectors+50); got != want {
 			t.Errorf("%s: %d bytes, want %d", o.Name, got, want)
 		}
 	}
-	if got := heldBytes(p, dpadam.Adam(1), true); got != 4*750 {
+	if got := heldBytes(p, dpadam.Adam(1), true, nil); got != 4*750 {
 		t.Errorf("with an average of the weights: %d bytes", got)
 	}
-	if got := heldBytes(p, (&FinetuneOptions{}).optimizer(0), false); got != 4*650 {
+	if got := heldBytes(p, (&FinetuneOptions{}).optimizer(0), false, nil); got != 4*650 {
 		t.Errorf("the default optimizer: %d bytes", got)
 	}
 }
 
 func TestMicrobatchMemory(t *testing.T) {
-	if got, err := microbatchMemory(1000, 400); got != 600 || err != nil {
+	if got, err := microbatchMemory(1000, 400, 1); got != 600 || err != nil {
 		t.Errorf("of 1000 beside 400: %d, %v", got, err)
 	}
 	for _, held := range []int64{1000, 2000} {
-		if _, err := microbatchMemory(1000, held); !errors.Is(err, ErrUsage) {
+		if _, err := microbatchMemory(1000, held, 1); !errors.Is(err, ErrUsage) {
 			t.Errorf("of 1000 beside %d: %v", held, err)
 		}
 	}
 	if availableMemory() == 0 {
 		t.Skip("this system does not say what is free")
 	}
-	if got, err := microbatchMemory(0, 1<<20); got <= 0 || err != nil {
+	if got, err := microbatchMemory(0, 1<<20, 1); got <= 0 || err != nil {
 		t.Errorf("of what is free: %d, %v", got, err)
 	}
-	if _, err := microbatchMemory(0, math.MaxInt64); !errors.Is(err, ErrUsage) {
+	if _, err := microbatchMemory(0, math.MaxInt64, 1); !errors.Is(err, ErrUsage) {
 		t.Errorf("more than there is: %v", err)
 	}
 }

@@ -96,6 +96,11 @@ type FinetuneOptions struct {
 	// Hook is called at named fault points; tests kill the process there.
 	Hook durable.Hook `yaml:"-"`
 
+	// Ranks makes the run one of several processes that train together; nil for one. Out is rank 0's.
+	Ranks dpadam.Comm `yaml:"-"`
+
+	givenThreads int // Threads before they were divided among the ranks of a machine
+
 	search   *dpadam.SearchSpec // of a run of a search by random stopping
 	canaries []tokenize.Record  // of an audit: records after those of Train
 	planted  *plantedGradients  // of an audit: gradients beside those of the records
@@ -139,7 +144,7 @@ func (o *FinetuneOptions) validate() error {
 			return usage("%s %q: there are %s", choice.flag, choice.value, strings.Join(choice.allowed[1:], ", "))
 		}
 	}
-	for _, check := range []func() error{o.validateUnits, o.validateBudget, o.validateEvaluation, o.validateNumbers, o.validateClipping} {
+	for _, check := range []func() error{o.validateRanks, o.validateUnits, o.validateBudget, o.validateEvaluation, o.validateNumbers, o.validateClipping} {
 		if err := check(); err != nil {
 			return err
 		}

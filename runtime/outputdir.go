@@ -97,6 +97,9 @@ func (d outputDir) writeConfig(o *FinetuneOptions) error {
 
 func marshalOptions(o *FinetuneOptions, stamp string) ([]byte, error) {
 	c := *o
+	if c.Ranks != nil {
+		c.Threads = c.givenThreads
+	}
 	for _, p := range []*string{&c.Model, &c.Train, &c.Valid, &c.Out, &c.Tokenizer, &c.SamplePrompts, &c.Library, &c.Budget} {
 		if *p == "" {
 			continue

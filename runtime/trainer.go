@@ -28,9 +28,12 @@ type trainer struct {
 	steps     *stepSet // the clipped pass, or the weighted one without privacy and as the second of two
 	norms     *stepSet // the first of two passes; nil otherwise
 	stepper   *dpadam.Stepper
-	optimizer dpadam.Optimizer
-	size      int  // records of a microbatch
-	fixed     bool // the model takes no other number of records
+	optimizer dpadam.Optimizer // of the own coordinates
+	own       dpadam.Range     // that this process noises and updates: all, or a rank's
+	ranks     *ranks           // nil for one process
+	whole     []float32        // a vector to gather the second moments in, on rank 0 of several
+	size      int              // records of a microbatch
+	fixed     bool             // the model takes no other number of records
 }
 
 // stepStats are what a step learns of private data: for debug output only.
@@ -43,6 +46,7 @@ type stepStats struct {
 	scored int // records in Loss
 
 	adapted float64 // C of the step where the plan adapts it, a released number; 0 otherwise
+	stop    bool    // a rank was asked to stop
 }
 
 // stepNumbers are the statistics of a step that are always finite.
@@ -70,17 +74,22 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 		add = t.addUnits
 	}
 	if err := add(ctx, s, &stats); err != nil {
-		return stats, err
+		return stats, s.Fail(err)
 	}
 	if err := t.options.planted.plant(s, t.sums.Data()); err != nil {
-		return stats, err
+		return stats, s.Fail(err)
 	}
 	if err := s.Release(ctx, t.sums.Data()); err != nil {
 		return stats, err
 	}
 	t.options.planted.observe(t.sums.Data())
 	t.options.Hook.At(dpadam.PointUpdateBefore)
-	if err := t.optimizer.Update(t.weights.Trained.Data(), t.sums.Data(), t.plan.LearningRate(n, total)); err != nil {
+	weights := t.weights.Trained.Data()
+	err = t.optimizer.Update(weights[t.own.Start:t.own.End], t.sums.Data()[t.own.Start:t.own.End], t.plan.LearningRate(n, total))
+	if err = t.ranks.agree(err); err != nil {
+		return stats, err
+	}
+	if err := t.ranks.gather(weights); err != nil {
 		return stats, err
 	}
 	if t.average != nil {
@@ -89,13 +98,16 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 		}
 	}
 	t.options.Hook.At(dpadam.PointUpdateAfter)
+	if stats.stop, err = t.ranks.join(&stats, stopped(t.options.Stop)); err != nil {
+		return stats, err
+	}
 	stats.finish()
 	return stats, nil
 }
 
 // addRecords adds the clipped sums of a step's records.
 func (t *trainer) addRecords(ctx context.Context, s *dpadam.Step, stats *stepStats) error {
-	for _, m := range t.data.pack(t.options.planted.dataset(s.Records()), t.size, t.fixed) {
+	for _, m := range deal(t.ranks, t.data.pack(t.options.planted.dataset(s.Records()), t.size, t.fixed)) {
 		r, err := t.run(ctx, m)
 		if err != nil {
 			return err

@@ -108,7 +108,7 @@ func (d *dataset) packUnit(chosen []int, size int, fixed bool) []microbatch {
 // addUnits adds the examples of a step's units.
 func (t *trainer) addUnits(ctx context.Context, s *dpadam.Step, stats *stepStats) error {
 	var chosen []int
-	for _, u := range s.Records() {
+	for _, u := range deal(t.ranks, s.Records()) {
 		own := t.data.units[u]
 		var err error
 		if chosen, err = s.ChooseRecords(chosen[:0], u, len(own)); err != nil {
