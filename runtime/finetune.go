@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
@@ -219,6 +220,7 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if t.size, err = f.ranks.least(f.settleMemory(planned)); err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // what reading and rewriting the model left, before the vectors come
 	f.restore = limitGarbage(f.held)
 	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
 		return err

@@ -16,7 +16,8 @@ import (
 type Model struct {
 	Path string // "" for a model from memory
 
-	data   []byte             // the file; initializers alias it
+	data   []byte             // the file, where it was given in memory; initializers alias it
+	source *source            // the file, where there is one
 	pb     *onnxpb.ModelProto // the file without its initializers' raw data
 	folder *folder
 	graph  *Graph
@@ -60,25 +61,32 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("model %s: %w", file, cause(err))
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%w: model %s is not a regular file", ErrInvalid, file)
-	case info.Size() > maxFileBytes:
-		return nil, fmt.Errorf("%w: model %s has %d bytes; a protobuf file ends at 2 GiB", ErrInvalid, file, info.Size())
-	}
-	data, err := os.ReadFile(file)
+	src, err := openSource(file)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", file, cause(err))
+		return nil, err
+	}
+	data, release, err := src.bytes()
+	if err != nil {
+		return nil, err
 	}
 	m, err := parse(data, &folder{dir: filepath.Dir(file)})
 	if err != nil {
+		return nil, errors.Join(fmt.Errorf("model %s: %w", file, err), release())
+	}
+	src.detach(data, m.graph.Inits)
+	m.Path, m.data, m.source = file, nil, src
+	if err := release(); err != nil {
 		return nil, fmt.Errorf("model %s: %w", file, err)
 	}
-	m.Path = file
 	return m, nil
+}
+
+// bytes returns the file, for reading until release is called.
+func (m *Model) bytes() (data []byte, release func() error, err error) {
+	if m.source == nil {
+		return m.data, func() error { return nil }, nil
+	}
+	return m.source.bytes()
 }
 
 func cause(err error) error {

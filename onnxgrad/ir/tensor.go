@@ -19,7 +19,8 @@ type Tensor struct {
 	DType DType
 	Dims  []int64
 
-	raw []byte              // little endian; aliases the file, or made by the rewriter
+	raw []byte              // little endian; aliases the file given in memory, or made by the rewriter
+	in  *span               // data in the model file
 	pb  *onnxpb.TensorProto // typed data, where raw is nil
 	ext *external           // data beside the model file
 	of  *Tensor             // a tensor of another floating type, converted when read
@@ -129,8 +130,8 @@ func (t *Tensor) Bytes() ([]byte, error) {
 			return nil, err
 		}
 		return encodeFloats(t.DType, values)
-	case t.ext != nil:
-		return t.ext.read()
+	case t.outside() != nil:
+		return t.outside().read()
 	case t.fill != nil:
 		var out bytes.Buffer
 		err := t.writeTo(&out)
@@ -139,6 +140,20 @@ func (t *Tensor) Bytes() ([]byte, error) {
 		return t.raw, nil
 	}
 	return typedBytes(t.DType, t.pb)
+}
+
+// outside returns the file that a tensor's data lie in; nil for data in memory.
+func (t *Tensor) outside() interface {
+	read() ([]byte, error)
+	stream(chunk int, visit func([]byte) error) error
+} {
+	switch {
+	case t.ext != nil:
+		return t.ext
+	case t.in != nil:
+		return t.in
+	}
+	return nil
 }
 
 // typedBytes converts the *_data fields, by onnx-ml.proto's table of which type
@@ -274,8 +289,8 @@ func (t *Tensor) ReadFloat32(dst []float32) error {
 	if err != nil {
 		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
-	if t.ext != nil {
-		return t.ext.stream(f.Size*floatfmt.Chunk, func(b []byte) error {
+	if t.outside() != nil {
+		return t.outside().stream(f.Size*floatfmt.Chunk, func(b []byte) error {
 			n := len(b) / f.Size
 			f.Decode(dst[:n], b)
 			dst = dst[n:]
@@ -322,14 +337,14 @@ func NewFilled(name string, d DType, dims []int64, fill func(io.Writer) error) *
 // writeTo writes the raw data.
 func (t *Tensor) writeTo(w io.Writer) error {
 	switch {
-	case t.of != nil || t.fill == nil && t.ext == nil:
+	case t.of != nil || t.fill == nil && t.outside() == nil:
 		b, err := t.Bytes()
 		if err == nil {
 			_, err = w.Write(b)
 		}
 		return err
-	case t.ext != nil:
-		return t.ext.stream(1<<20, func(b []byte) error {
+	case t.outside() != nil:
+		return t.outside().stream(1<<20, func(b []byte) error {
 			_, err := w.Write(b)
 			return err
 		})

@@ -43,11 +43,15 @@ func (m *Model) WriteBack(path string, p Patch) error {
 	if err := plan.writeData(filepath.Dir(path)); err != nil {
 		return err
 	}
-	model, err := plan.model()
+	data, release, err := m.bytes()
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(path, 0o644, model.writeTo)
+	model, err := plan.model(data)
+	if err == nil {
+		err = durable.WriteFile(path, 0o644, model.writeTo)
+	}
+	return errors.Join(err, release())
 }
 
 // A writePlan sorts a patch by where its bytes go.
@@ -194,10 +198,11 @@ func (f *folder) copyPatched(location string, regions []region, w io.Writer) err
 	return err
 }
 
-// model returns the patched model file.
-func (plan *writePlan) model() (*rope, error) {
+// model returns the patched model file; what is not patched aliases data, the
+// file.
+func (plan *writePlan) model(data []byte) (*rope, error) {
 	out := &rope{}
-	err := eachField(plan.model0.data, func(num protowire.Number, field, value []byte) error {
+	err := eachField(data, func(num protowire.Number, field, value []byte) error {
 		switch {
 		case num == modelGraph:
 			graph, err := plan.graph(value)
