@@ -98,7 +98,7 @@ func (a *auditRun) place() (err error) {
 // plan makes N count the canaries, and finds out what the run will claim.
 func (a *auditRun) plan(ctx context.Context) (err error) {
 	t := &a.train
-	m, err := Open(t.Model, Options{Library: t.Library, Threads: t.Threads, Output: t.Output, Head: t.Head})
+	m, err := Open(t.Model, Options{Library: t.Library, Threads: t.Threads, Device: t.Device, Output: t.Output, Head: t.Head})
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func canarySource(seed *uint64) (*seeded.Rand, error) {
 
 // recordLosses computes the loss of every record under the model at path.
 func recordLosses(ctx context.Context, path string, o *FinetuneOptions, records []tokenize.Record) (_ []float64, err error) {
-	m, err := Open(path, Options{Library: o.Library, Threads: o.Threads, Output: o.Output, Head: o.Head})
+	m, err := Open(path, Options{Library: o.Library, Threads: o.Threads, Device: o.Device, Output: o.Output, Head: o.Head})
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,11 @@ func recordLosses(ctx context.Context, path string, o *FinetuneOptions, records 
 	if err != nil {
 		return nil, err
 	}
-	set := newStepSet(env, prepared, ghost.Spec{Loss: d.loss, Pass: ghost.Losses}, o.Threads)
+	place, err := m.workplace()
+	if err != nil {
+		return nil, err
+	}
+	set := newStepSet(env, prepared, ghost.Spec{Loss: d.loss, Pass: ghost.Losses}, place)
 	defer func() { err = errors.Join(err, set.Close()) }()
 	return set.losses(ctx, d, prepared)
 }

@@ -29,7 +29,11 @@ func (m *Model) openEncoder() (*encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := env.NewSessionFromFile(path, ort.Options{Threads: m.options.Threads, Name: path})
+	o, err := m.sessionOptions(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := env.NewSessionFromFile(path, o)
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func (f *finetune) samples(ctx context.Context) (err error) {
 	if o.SamplePrompts == "" {
 		return nil
 	}
-	m, err := Open(f.out.path, Options{Library: o.Library, Threads: o.Threads, Output: o.Output, Head: o.Head})
+	m, err := Open(f.out.path, Options{Library: o.Library, Threads: o.Threads, Device: o.Device, Output: o.Output, Head: o.Head})
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,9 @@ type finetune struct {
 	plan    *dpadam.Plan
 	ledger  *dpadam.Ledger
 
+	place  workplace         // where it computes
+	memory *ort.DeviceMemory // of the weights; nil where they lie in main memory
+
 	held    int64  // bytes beside the microbatch
 	restore func() // of the collector's limit
 
@@ -131,7 +134,7 @@ func (f *finetune) close() error {
 	if f.model != nil {
 		errs = append(errs, f.model.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.closeDevice())...)
 }
 
 // check refuses what can be refused before anything is read.
@@ -145,14 +148,16 @@ func (f *finetune) open(context.Context) (err error) {
 			return err
 		}
 	}
-	if f.model, err = Open(o.Model, Options{Library: o.Library, Threads: o.Threads, Output: o.Output, Head: o.Head}); err != nil {
+	if f.model, err = Open(o.Model, Options{Library: o.Library, Threads: o.Threads, Device: o.Device, Output: o.Output, Head: o.Head}); err != nil {
 		return err
 	}
 	if f.prepared, err = f.model.Prepared(); err != nil {
 		return err
 	}
-	f.env, err = f.model.Env()
-	return err
+	if f.env, err = f.model.Env(); err != nil {
+		return err
+	}
+	return f.openDevice()
 }
 
 // read reads the data.
@@ -181,7 +186,7 @@ func (f *finetune) compile(ctx context.Context) error {
 	f.trainer = t
 	set := func(pass ghost.Pass) *stepSet {
 		spec.Pass = pass
-		return newStepSet(f.env, f.prepared, spec, o.Threads)
+		return newStepSet(f.env, f.prepared, spec, f.place)
 	}
 	switch {
 	case o.NoPrivacy && o.ClipNorm == 0, f.data.units != nil:
@@ -225,7 +230,9 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
 		return err
 	}
-	t.sums = t.weights.Trained.Like()
+	if err := f.moveToDevice(); err != nil {
+		return err
+	}
 	dim := int64(len(t.sums.Data()))
 	evaluation, err := f.evaluationSpec()
 	if err != nil {
@@ -298,7 +305,7 @@ func (f *finetune) microbatch(planned int) (int, error) {
 	case planned > 0:
 		return planned, nil
 	}
-	limit, err := microbatchMemory(int64(f.options.MaxMemory), f.held, f.ranks.here())
+	limit, err := f.microbatchLimit()
 	if err != nil {
 		return 0, err
 	}
@@ -398,6 +405,7 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 	if f.plan.Adapts() != (last.ClipNorm != 0) {
 		return usage("%s: its state.json is damaged: the clipping norm is missing or does not belong there; remove this checkpoint to go on from an earlier one", last.path)
 	}
+	f.trainer.weights.changed()
 	f.taken, f.clipNorm = last.Step, last.ClipNorm
 	f.metrics, err = f.out.readMetrics(f.taken)
 	return err

@@ -148,7 +148,11 @@ func (m *Model) separateCache() (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := env.NewSessionFromFile(path, ort.Options{Threads: m.options.Threads, Name: path})
+	o, err := m.sessionOptions(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := env.NewSessionFromFile(path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +192,11 @@ func (m *Model) addedCache() (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := openGraph(env, graph, ort.Options{Threads: m.options.Threads, Name: m.file.Path + " (with a cache)"})
+	o, err := m.sessionOptions(m.file.Path + " (with a cache)")
+	if err != nil {
+		return nil, err
+	}
+	s, err := openGraph(env, graph, o)
 	if err != nil {
 		return nil, err
 	}

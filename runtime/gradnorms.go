@@ -108,7 +108,11 @@ func (g *gradNorms) compile(pass ghost.Pass) (*step, error) {
 	if err != nil {
 		return nil, usageUnless(err)
 	}
-	return newStep(g.env, program, g.model.options.Threads)
+	at, err := g.model.workplace()
+	if err != nil {
+		return nil, err
+	}
+	return newStep(g.env, program, at)
 }
 
 // length is the extent of the second axis of the batch's widest input: what the

@@ -291,7 +291,7 @@ func BenchmarkClippedStep(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			st, err := newStep(env, program, 1)
+			st, err := newStep(env, program, workplace{threads: 1})
 			if err != nil {
 				b.Fatal(err)
 			}

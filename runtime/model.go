@@ -19,6 +19,8 @@ type Options struct {
 	Library string
 	// Threads for one operator; 0 takes all cores.
 	Threads int
+	// Device is where the model runs: "cpu" (the default), "cuda" or "cuda:N".
+	Device string
 	// Output is the output that a loss reads; "" takes "logits" or the only
 	// one. Head "tied" gives a base model a head tied to its token embedding.
 	Output, Head string
@@ -136,7 +138,10 @@ func (m *Model) session() (*ort.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := ort.Options{Threads: m.options.Threads, Name: m.file.Path}
+	o, err := m.sessionOptions(m.file.Path)
+	if err != nil {
+		return nil, err
+	}
 	graph, repairs, err := canon.Repaired(m.file.Graph())
 	if err != nil {
 		return nil, usageUnless(err)

@@ -45,7 +45,7 @@ func testNonFinite(t *testing.T, f *fixture, per ghost.Grouping) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := newStep(env, program, 1)
+	st, err := newStep(env, program, workplace{threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

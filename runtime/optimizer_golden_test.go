@@ -54,7 +54,7 @@ func (f *fixture) takeSteps(t *testing.T, c *optimizerCase) *Weights {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := newStepSet(env, p, ghost.Spec{Loss: c.Loss, Pass: ghost.Clipped, Clip: ghost.ClipRule(c.Settings.Clip), ClipNorm: float32(c.Settings.ClipNorm)}, 1)
+	set := newStepSet(env, p, ghost.Spec{Loss: c.Loss, Pass: ghost.Clipped, Clip: ghost.ClipRule(c.Settings.Clip), ClipNorm: float32(c.Settings.ClipNorm)}, workplace{threads: 1})
 	t.Cleanup(func() { set.Close() })
 	st, err := set.at(16)
 	if err != nil {

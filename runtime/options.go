@@ -67,7 +67,7 @@ type FinetuneOptions struct {
 	Microbatch int    `yaml:"microbatch,omitempty"` // records of one run; default by memory
 	MaxMemory  Bytes  `yaml:"max-memory,omitempty"` // of the whole run; default what is free, of which microbatches take a third of what weights, sums and moments leave
 	TwoPass    bool   `yaml:"two-pass,omitempty"`   // norms first, sums second: half the memory
-	Device     string `yaml:"device,omitempty"`     // cpu
+	Device     string `yaml:"device,omitempty"`     // cpu, cuda, cuda:N
 	Threads    int    `yaml:"threads,omitempty"`
 	Library    string `yaml:"ort-lib,omitempty"`
 
@@ -104,6 +104,7 @@ type FinetuneOptions struct {
 	search   *dpadam.SearchSpec // of a run of a search by random stopping
 	canaries []tokenize.Record  // of an audit: records after those of Train
 	planted  *plantedGradients  // of an audit: gradients beside those of the records
+	resident bool               // of tests: weights lie in the runtime's memory as on a device, also on the processor
 }
 
 // rho is the allowance for the single precision of norms and sums, at least ten
@@ -138,11 +139,13 @@ func (o *FinetuneOptions) validate() error {
 		{"--clip", o.Clip, []string{"", string(ghost.Abadi), string(ghost.Automatic)}},
 		{"--clip-per", o.ClipPer, []string{"", string(ghost.PerLayer), string(ghost.PerParameter)}},
 		{"--clip-shares", o.ClipShares, []string{"", string(ghost.EqualShares), string(ghost.SizeShares)}},
-		{"--device", o.Device, []string{"", "cpu"}},
 	} {
 		if !slices.Contains(choice.allowed, choice.value) {
 			return usage("%s %q: there are %s", choice.flag, choice.value, strings.Join(choice.allowed[1:], ", "))
 		}
+	}
+	if _, err := parseDevice(o.Device); err != nil {
+		return err
 	}
 	for _, check := range []func() error{o.validateRanks, o.validateUnits, o.validateBudget, o.validateEvaluation, o.validateNumbers, o.validateClipping} {
 		if err := check(); err != nil {

@@ -18,23 +18,25 @@ type step struct {
 }
 
 // newStep opens a session on a program.
-func newStep(env *ort.Env, program *ghost.Program, threads int) (*step, error) {
+func newStep(env *ort.Env, program *ghost.Program, at workplace) (*step, error) {
 	data, err := program.Graph.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	return openStep(env, program, data, threads)
+	return openStep(env, program, data, at)
 }
 
 // openStep opens a session on a program that is already serialized.
-func openStep(env *ort.Env, program *ghost.Program, data []byte, threads int) (*step, error) {
+func openStep(env *ort.Env, program *ghost.Program, data []byte, at workplace) (*step, error) {
 	// By itself the runtime rounds activations to 8 bits before it multiplies them
 	// with dequantised weights: a step function has no gradient.
 	exact := map[string]string{"session.qdq_matmulnbits_accuracy_level": "1"}
 	// A product with a transposed left side is slower than a copy and a plain product:
 	// where a program holds a Transpose before a Gemm, it is meant (ghost's sums).
 	apart := []string{"GemmTransposeFusion"}
-	s, err := env.NewSession(data, ort.Options{Name: "training step", Threads: threads, Config: exact, DisableOptimizers: apart})
+	o := at.options("training step")
+	o.Config, o.DisableOptimizers = exact, apart
+	s, err := env.NewSession(data, o)
 	if err != nil {
 		return nil, fmt.Errorf("the runtime refuses the training step: %w", err)
 	}
@@ -141,14 +143,34 @@ func checkExtents(port *ir.ValueInfo, shape []int64, seen map[string]extentSourc
 // run runs the program on a checked batch with the given weights and options.
 func (s *step) run(ctx context.Context, batch map[string]*ort.Tensor, w *Weights, options map[string]*ort.Tensor, fetches []ort.Fetch) (map[string]*ort.Tensor, error) {
 	feeds := maps.Clone(batch)
-	w.feed(feeds)
 	maps.Copy(feeds, options)
+	there, err := w.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if there == nil {
+		w.feed(feeds)
+	}
 	for _, in := range s.program.Inputs { // an unused input is not an input of the session
 		if _, ok := feeds[in.Name]; ok && !s.reads(in.Name) {
 			delete(feeds, in.Name)
 		}
 	}
+	if there != nil {
+		return s.session.RunBound(ctx, ort.Bound{Feeds: feeds, Device: s.read(there), Fetches: fetches})
+	}
 	return s.session.Run(ctx, feeds, fetches...)
+}
+
+// read are those of the weights on a device that the program reads.
+func (s *step) read(there map[string]*ort.DeviceTensor) map[string]*ort.DeviceTensor {
+	out := make(map[string]*ort.DeviceTensor, len(there))
+	for name, t := range there {
+		if s.reads(name) {
+			out[name] = t
+		}
+	}
+	return out
 }
 
 func (s *step) reads(name string) bool {

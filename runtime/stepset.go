@@ -18,7 +18,7 @@ type stepSet struct {
 	env      *ort.Env
 	prepared *ghost.Prepared
 	spec     ghost.Spec
-	threads  int
+	place    workplace
 
 	byLength map[int]*plannedStep
 	byHash   map[[32]byte]*plannedStep
@@ -32,8 +32,8 @@ type plannedStep struct {
 	step    *step
 }
 
-func newStepSet(env *ort.Env, p *ghost.Prepared, spec ghost.Spec, threads int) *stepSet {
-	return &stepSet{env: env, prepared: p, spec: spec, threads: threads, byLength: map[int]*plannedStep{}, byHash: map[[32]byte]*plannedStep{}}
+func newStepSet(env *ort.Env, p *ghost.Prepared, spec ghost.Spec, at workplace) *stepSet {
+	return &stepSet{env: env, prepared: p, spec: spec, place: at, byLength: map[int]*plannedStep{}, byHash: map[[32]byte]*plannedStep{}}
 }
 
 // plan returns the program for a padding length.
@@ -69,7 +69,7 @@ func (s *stepSet) at(length int) (*step, error) {
 		return nil, err
 	}
 	if st.step == nil {
-		if st.step, err = openStep(s.env, st.program, st.model, s.threads); err != nil {
+		if st.step, err = openStep(s.env, st.program, st.model, s.place); err != nil {
 			return nil, err
 		}
 		st.model = nil

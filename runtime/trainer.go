@@ -61,6 +61,7 @@ type stepNumbers struct {
 // step takes optimizer step n of total.
 func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	var stats stepStats
+	t.weights.changed() // whoever wrote to them since
 	s, err := t.stepper.Begin(ctx, n)
 	if err != nil {
 		return stats, err
@@ -85,6 +86,7 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	t.options.planted.observe(t.sums.Data())
 	t.options.Hook.At(dpadam.PointUpdateBefore)
 	weights := t.weights.Trained.Data()
+	t.weights.changed()
 	err = t.optimizer.Update(weights[t.own.Start:t.own.End], t.sums.Data()[t.own.Start:t.own.End], t.plan.LearningRate(n, total))
 	if err = t.ranks.agree(err); err != nil {
 		return stats, err

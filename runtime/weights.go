@@ -14,6 +14,8 @@ import (
 type Weights struct {
 	Trained *ort.Arena
 	Frozen  *ort.Arena
+
+	resident *resident // their copy on a device; nil without
 }
 
 // loadWeights reads the parameters from the model file into arenas.

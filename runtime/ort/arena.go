@@ -24,6 +24,8 @@ type Arena struct {
 	data   []float32
 	offset map[string]int
 	index  map[string]int
+
+	foreign bool // data is not Go's memory
 }
 
 // cacheLine is the alignment of an arena's beginning in bytes.
@@ -101,14 +103,18 @@ func (a *Arena) Tensor(name string) (*Tensor, error) {
 	if !ok {
 		return nil, fmt.Errorf("the arena has no parameter %q", name)
 	}
-	return NewTensor(a.params[i].Shape, a.Slice(name))
+	t, err := NewTensor(a.params[i].Shape, a.Slice(name))
+	if err == nil {
+		t.foreign = a.foreign
+	}
+	return t, err
 }
 
 // Tensors are all parameters by name, as Session.Run takes feeds.
 func (a *Arena) Tensors() map[string]*Tensor {
 	all := make(map[string]*Tensor, len(a.params))
 	for _, p := range a.params {
-		t := &Tensor{dtype: Float32, shape: slices.Clone(p.Shape), n: len(a.Slice(p.Name))}
+		t := &Tensor{dtype: Float32, shape: slices.Clone(p.Shape), n: len(a.Slice(p.Name)), foreign: a.foreign}
 		t.data = unsafe.Pointer(unsafe.SliceData(a.Slice(p.Name)))
 		all[p.Name] = t
 	}
@@ -118,4 +124,12 @@ func (a *Arena) Tensors() map[string]*Tensor {
 // Like makes an arena of zeros with the same layout: for gradients, or an optimizer's moments.
 func (a *Arena) Like() *Arena {
 	return &Arena{params: a.params, offset: a.offset, index: a.index, data: alignedFloats(len(a.data))}
+}
+
+// LikeIn is Like with the numbers in main memory that a device copies to and from fastest (DeviceMemory.HostFloats):
+// they must not be used once that is closed.
+func (a *Arena) LikeIn(m *DeviceMemory) *Arena {
+	like := &Arena{params: a.params, offset: a.offset, index: a.index}
+	like.data, like.foreign = m.HostFloats(len(a.data))
+	return like
 }

@@ -275,7 +275,7 @@ func TestDeviceMemoryConcurrently(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
-	if f := m.HostFloats(3); len(f) != 3 {
+	if f, foreign := m.HostFloats(3); len(f) != 3 || foreign {
 		t.Errorf("got %v", f)
 	}
 }

@@ -180,17 +180,14 @@ func (e *Env) appendDevice(so *yalue.SessionOptions, o Options) error {
 	return nil
 }
 
-// cudaOptions are the provider's settings. Without TF32 a product of float32 is one of float32: per-example norms are
-// promises, and TF32 keeps 10 bits of each factor. The search for convolution algorithms is off, because what it finds
-// depends on the clock.
+// cudaOptions are the provider's settings. A product of float32 is one of float32: TF32, which the provider takes by
+// default, keeps 10 bits of each factor, and a sum of clipped gradients would no longer have the norm that was computed
+// for it (docs/devices.md). The search for convolution algorithms is off, because what it finds depends on the clock.
 func (o Options) cudaOptions() map[string]string {
 	m := map[string]string{
 		"device_id":              strconv.Itoa(o.Device.index),
 		"use_tf32":               "0",
 		"cudnn_conv_algo_search": "DEFAULT",
-	}
-	if o.TF32 {
-		m["use_tf32"] = "1"
 	}
 	if o.DeviceMemory > 0 {
 		m["gpu_mem_limit"] = strconv.FormatInt(o.DeviceMemory, 10)

@@ -170,8 +170,8 @@ func TestCUDAOptions(t *testing.T) {
 	if m["device_id"] != "2" || m["use_tf32"] != "0" || m["gpu_mem_limit"] != "" {
 		t.Errorf("got %v", m)
 	}
-	m = Options{Device: CUDA(0), TF32: true, DeviceMemory: 1 << 30}.cudaOptions()
-	if m["device_id"] != "0" || m["use_tf32"] != "1" || m["gpu_mem_limit"] != "1073741824" {
+	m = Options{Device: CUDA(0), DeviceMemory: 1 << 30}.cudaOptions()
+	if m["device_id"] != "0" || m["use_tf32"] != "0" || m["gpu_mem_limit"] != "1073741824" {
 		t.Errorf("got %v", m)
 	}
 	if _, err := testEnv(t).NewSession(model(t, chainGraph(1, 2), 10), Options{DeviceMemory: -1}); err == nil {

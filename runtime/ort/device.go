@@ -1,5 +1,8 @@
 package ort
 
+// #include "bridge_device.h"
+import "C"
+
 import (
 	"fmt"
 	"strconv"
@@ -42,8 +45,8 @@ func (d Device) String() string {
 // IsCPU reports whether operators run on the processor.
 func (d Device) IsCPU() bool { return !d.cuda }
 
-// memoryName and pinnedName are the runtime's names of the device's own memory, and of main memory that the device reads
-// and writes without a copy in between; "" where that is ordinary memory.
+// memoryName is the runtime's name of the device's own memory, pinnedMemory the name and the kind (OrtMemType) of main
+// memory that the device reads and writes directly.
 func (d Device) memoryName() string {
 	if d.cuda {
 		return "Cuda"
@@ -51,11 +54,12 @@ func (d Device) memoryName() string {
 	return "Cpu"
 }
 
-func (d Device) pinnedName() string {
+func (d Device) pinnedMemory() (name string, kind C.gw_memory_type) {
+	const byDefault, cpuOutput = 0, -1
 	if d.cuda {
-		return "CudaPinned"
+		return "CudaPinned", cpuOutput
 	}
-	return ""
+	return "Cpu", byDefault
 }
 
 // DeviceError says why a device can't be used: everything that was looked for and not found.

@@ -62,10 +62,8 @@ func (e *Env) NewDeviceMemory(d Device, limit int64) (*DeviceMemory, error) {
 	if m.allocator, err = m.open(d.memoryName(), C.gw_memory_type(0)); err != nil {
 		return nil, errors.Join(fmt.Errorf("device %s: no allocator for its memory: %w", d, err), anchor.Close())
 	}
-	if d.pinnedName() != "" { // without it copies are slower, no more
-		const cpuOutput = -1 // OrtMemTypeCPUOutput
-		m.pinned, _ = m.open(d.pinnedName(), cpuOutput)
-	}
+	// Without page-locked memory copies are slower, no more.
+	m.pinned, _ = m.open(d.pinnedMemory())
 	if err := m.tryOut(); err != nil {
 		return nil, errors.Join(fmt.Errorf("device %s: %w", d, err), m.Close())
 	}
@@ -165,21 +163,23 @@ func (m *DeviceMemory) allocate(a *C.OrtAllocator, dtype DType, shape []int64, d
 
 // HostFloats returns n zeros in main memory that copies to and from the device take the shortest way to: page-locked
 // memory where the runtime gives some, and ordinary memory otherwise. They must not be used after Close.
-func (m *DeviceMemory) HostFloats(n int) []float32 {
+//
+// foreign reports that it is not Go's.
+func (m *DeviceMemory) HostFloats(n int) (floats []float32, foreign bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.pinned == nil || m.closed || n == 0 {
-		return alignedFloats(n)
+		return alignedFloats(n), false
 	}
 	var data unsafe.Pointer
 	value, err := m.allocate(m.pinned, Float32, []int64{int64(n)}, &data)
 	if err != nil { // page-locked memory is scarce
-		return alignedFloats(n)
+		return alignedFloats(n), false
 	}
 	m.host = append(m.host, value)
-	floats := unsafe.Slice((*float32)(data), n)
+	floats = unsafe.Slice((*float32)(data), n)
 	clear(floats)
-	return floats
+	return floats, true
 }
 
 // Close releases the tensors that are left, waiting for runs that use them, and everything else. Closing again does

@@ -23,7 +23,7 @@ func TestGPUHostFloats(t *testing.T) {
 	if m.pinned == nil {
 		t.Error("no page-locked memory")
 	}
-	floats := m.HostFloats(1000)
+	floats, _ := m.HostFloats(1000)
 	for i := range floats {
 		floats[i] = float32(i)
 	}

@@ -61,9 +61,6 @@ type Options struct {
 	Threads int
 	// Device is where operators run; those that it has no kernel for run on the processor, with copies between.
 	Device Device
-	// TF32 lets a CUDA device round the factors of float32 products to 10 bits of mantissa: several times faster, and
-	// no longer single precision.
-	TF32 bool
 	// DeviceMemory bounds in bytes what the session takes of a CUDA device's memory; 0 sets no bound.
 	DeviceMemory int64
 	// OptLevel is the graph optimization level.

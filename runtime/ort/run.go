@@ -89,7 +89,7 @@ type call struct {
 func (c *call) view(t *Tensor) C.gw_view {
 	v := C.gw_view{bytes: C.size_t(t.n * t.dtype.Size()), rank: C.size_t(len(t.shape)), _type: C.gw_element_type(t.dtype)}
 	if t.n > 0 {
-		if t.kept == nil {
+		if t.kept == nil && !t.foreign {
 			c.pins.Pin(t.data)
 		}
 		v.data = t.data

@@ -22,7 +22,9 @@ type Tensor struct {
 	shape []int64
 	data  unsafe.Pointer // first element; nil only if there is none
 	n     int            // elements
-	kept  *kept          // the runtime's memory, where data is not Go's
+	kept  *kept          // the runtime's memory that data lies in and the tensor holds
+
+	foreign bool // data is not Go's memory, and lives as long as who made it says
 }
 
 // NewTensor makes a tensor of the given shape over data, whose length must be the shape's number of elements. The
@@ -116,7 +118,7 @@ func (t *Tensor) Reshape(shape []int64) (*Tensor, error) {
 	if n != t.n {
 		return nil, fmt.Errorf("can't reshape %s to %v: %d elements against %d", t, shape, t.n, n)
 	}
-	return &Tensor{dtype: t.dtype, shape: slices.Clone(shape), data: t.data, n: n, kept: t.kept}, nil
+	return &Tensor{dtype: t.dtype, shape: slices.Clone(shape), data: t.data, n: n, kept: t.kept, foreign: t.foreign}, nil
 }
 
 // ErrType is wrapped by the error of Data for a tensor of another element type.

@@ -152,7 +152,7 @@ func stepLines(r *audit.WhiteBoxResult) []string {
 // auditTraining audits a training run.
 func (a *app) auditTraining(ctx context.Context, in *auditInput) error {
 	o := runtime.AuditOptions{Train: in.train, WhiteBox: in.whiteBox, Canaries: in.canaries, Options: in.Options}
-	o.Train.Library, o.Train.Threads = a.library, a.threads
+	o.Train.Library, o.Train.Threads, o.Train.Device = a.library, a.threads, a.device
 	if o.Canaries == 0 {
 		o.Canaries = map[bool]int{true: 20000, false: 1000}[in.whiteBox]
 	}

@@ -15,7 +15,7 @@ func (a *app) convertWithCache(cmd *cobra.Command, src string, f *conversion) er
 	if f.out == "" {
 		return fmt.Errorf("%w: -o DST is missing", errCommandLine)
 	}
-	m, err := runtime.Open(src, runtime.Options{Library: a.library, Threads: a.threads})
+	m, err := runtime.Open(src, runtime.Options{Library: a.library, Threads: a.threads, Device: a.device})
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func changed(is func(string) bool, names ...string) (n int) {
 }
 
 func (a *app) generate(cmd *cobra.Command, model string, r *generateRequest) error {
-	m, err := runtime.Open(model, runtime.Options{Library: a.library, Threads: a.threads, Output: r.output, NoCache: r.noCache, Tokenizer: r.tokenizer})
+	m, err := runtime.Open(model, runtime.Options{Library: a.library, Threads: a.threads, Device: a.device, Output: r.output, NoCache: r.noCache, Tokenizer: r.tokenizer})
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ type app struct {
 	json           bool
 	library        string
 	threads        int
+	device         string
 }
 
 func (a *app) root() *cobra.Command {
@@ -72,6 +73,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print one JSON object on standard output")
 	flags.StringVar(&a.library, "ort-lib", "", "the onnxruntime library, or its folder (default: GHOSTWRITER_ORT_LIB, beside the command, the cache)")
 	flags.IntVar(&a.threads, "threads", 0, "threads of one operator (default: all cores)")
+	flags.StringVar(&a.device, "device", "", "where models run: cpu (the default), cuda, or cuda:N, the GPU of that number; see docs/devices.md")
 	root.AddCommand(a.versionCommand(), a.inspectCommand(), a.runCommand(), a.gradnormsCommand(), a.compileCommand(),
 		a.trainCommand(), a.generateCommand(), a.classifyCommand(), a.embedCommand(), a.convertCommand(), a.tokenizeCommand(),
 		a.serveCommand(), a.privacyCommand(), a.budgetCommand(), a.searchCommand(), a.auditCommand(), a.benchCommand())
@@ -100,5 +102,5 @@ func checkArguments(c *cobra.Command) {
 
 // open opens a model with the common flags.
 func (a *app) open(path, output, head string) (*runtime.Model, error) {
-	return runtime.Open(path, runtime.Options{Library: a.library, Threads: a.threads, Output: output, Head: head})
+	return runtime.Open(path, runtime.Options{Library: a.library, Threads: a.threads, Device: a.device, Output: output, Head: head})
 }

@@ -91,6 +91,9 @@ func (a *app) commonOptions(o *runtime.FinetuneOptions) {
 	if a.threads != 0 {
 		o.Threads = a.threads
 	}
+	if a.device != "" {
+		o.Device = a.device
+	}
 }
 
 func (a *app) search(ctx context.Context, o runtime.SearchOptions) error {

@@ -45,7 +45,7 @@ func (a *app) serve(ctx context.Context, r *serveRequest) error {
 	}
 	r.batch.Off, r.batch.Waiting = r.batching == "off", r.limits.Queue
 	r.engine.Queue = r.limits.Queue
-	repo, err := serve.NewRepository(r.models, serve.RepositoryOptions{Models: r.named, Model: runtime.Options{Library: a.library, Threads: a.threads},
+	repo, err := serve.NewRepository(r.models, serve.RepositoryOptions{Models: r.named, Model: runtime.Options{Library: a.library, Threads: a.threads, Device: a.device},
 		Batching: r.batch, Engine: r.engine, Log: log})
 	if err != nil {
 		return fmt.Errorf("%w: %v", errCommandLine, err)

@@ -74,5 +74,5 @@ func readTextLines(path string) ([]runtime.TextPair, error) {
 
 // open opens the model with the request's tokenizer and output.
 func (r *textRequest) open(a *app, model string) (*runtime.Model, error) {
-	return runtime.Open(model, runtime.Options{Library: a.library, Threads: a.threads, Output: r.output, Tokenizer: r.tokenizer})
+	return runtime.Open(model, runtime.Options{Library: a.library, Threads: a.threads, Device: a.device, Output: r.output, Tokenizer: r.tokenizer})
 }
