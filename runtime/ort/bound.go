@@ -52,7 +52,11 @@ func (s *Session) RunBound(ctx context.Context, b Bound) (map[string]*Tensor, er
 		}
 		return nil, s.fail(fmt.Errorf("run failed: %w", err))
 	}
-	return s.collect(&c.call)
+	out, err := s.collect(&c.call)
+	if s.trim {
+		s.env.TrimPool()
+	}
+	return out, err
 }
 
 // memory is the one that all device tensors of a run lie in.
