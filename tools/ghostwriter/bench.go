@@ -40,7 +40,12 @@ func (a *app) benchCommand() *cobra.Command {
 			"  ghostwriter bench --model roberta-base,distilbert --length 32,64,128 --microbatch 1,8,32 --rounds 3 --out out/bench\n" +
 			"  ghostwriter bench --model gpt2 --peers 'python3 tools/reference/reference.py'\n" +
 			"  ghostwriter bench --merge ours/bench.json,peers.json --out out/bench",
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.bench(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.device != "" && a.device != "cpu" {
+				return fmt.Errorf("%w: bench measures the processor, not --device %s", errCommandLine, a.device)
+			}
+			return a.bench(cmd.Context(), f)
+		},
 	}
 	f.add(c)
 	return c
