@@ -31,7 +31,7 @@ func (c *benchCell) openLogical() (benchRun, error) {
 	if err != nil {
 		return nil, usage("the logical step: %w", err)
 	}
-	set := newStepSet(c.model.env, c.prepared, ghost.Spec{}, placement{threads: c.Threads})
+	set := newStepSet(c.model.env, c.prepared, ghost.Spec{}, workplace{threads: c.Threads})
 	set.byLength[c.Length] = &plannedStep{program: s.program, longest: c.Length, step: s}
 	t := &trainer{options: o, plan: plan, data: data, weights: c.weights, sums: c.trainer.sums, steps: set, size: c.Microbatch}
 	if t.optimizer, err = dpadam.NewOptimizer(plan, nil); err != nil {

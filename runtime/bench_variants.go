@@ -189,7 +189,7 @@ func (c *benchCell) step(pass ghost.Pass) (*step, map[string]*ort.Tensor, error)
 	}
 	s := c.steps[pass]
 	if s == nil {
-		if s, err = newStep(c.model.env, p, placement{threads: c.Threads}); err != nil {
+		if s, err = newStep(c.model.env, p, workplace{threads: c.Threads}); err != nil {
 			return nil, nil, err
 		}
 		c.steps[pass] = s
