@@ -3,7 +3,6 @@ package dpadam
 import (
 	"fmt"
 	"math"
-	"sync/atomic"
 )
 
 // Accumulator adds up the clipped sums of a step's microbatches. Under a noisy plan each
@@ -22,12 +21,15 @@ type Accumulator struct {
 	doubled      int64   // sum of 2b-1 over the records (adaptive plans)
 	clip         float64 // C_t, the plan's C unless it adapts
 	microbatches int64
+	parts        []float64 // squared norms of a sum's stretches
+	level        level
 	err          error // the first failure; the step cannot be released any more
 }
 
 // NewAccumulator returns an empty accumulator of the plan's d coordinates (8 bytes each).
 func NewAccumulator(p *Plan) *Accumulator {
-	a := &Accumulator{plan: p, clip: p.spec.ClipNorm}
+	a := &Accumulator{plan: p, clip: p.spec.ClipNorm, level: bestLevel(),
+		parts: make([]float64, (p.spec.Dim+updateStretch-1)/updateStretch)}
 	if p.Noisy() {
 		a.lattice = *p.spec.Lattice
 		a.k = make([]int64, p.spec.Dim)
@@ -108,31 +110,25 @@ func (a *Accumulator) add(sum []float32, records int, factor float64) error {
 // can have overflowed then (latticeAt).
 func (a *Accumulator) addLattice(sum []float32, factor, limit float64) error {
 	inv := math.Ldexp(a.plan.spec.ClipNorm/a.clip, -a.lattice.Exponent)
-	var norm atomicFloat
 	parallel(len(sum), updateStretch, func(lo, hi int) {
-		k, part := a.k[lo:hi], 0.0
-		for i, x := range sum[lo:hi] {
-			v := float64(x) * factor
-			part += v * v
-			k[i] += int64(math.RoundToEven(v * inv))
-		}
-		norm.add(part)
+		a.parts[lo/updateStretch] = a.level.addRounded(a.k[lo:hi], sum[lo:hi], factor, inv)
 	})
-	return checkNorm(math.Sqrt(norm.value()), limit)
+	return checkNorm(math.Sqrt(total(a.parts)), limit)
 }
 
 func (a *Accumulator) addPlain(sum []float32, factor, limit float64) error {
-	var norm atomicFloat
 	parallel(len(sum), updateStretch, func(lo, hi int) {
-		f, part := a.f[lo:hi], 0.0
-		for i, x := range sum[lo:hi] {
-			v := float64(x) * factor
-			part += v * v
-			f[i] += v
-		}
-		norm.add(part)
+		a.parts[lo/updateStretch] = a.level.addPlain(a.f[lo:hi], sum[lo:hi], factor)
 	})
-	return checkNorm(math.Sqrt(norm.value()), limit)
+	return checkNorm(math.Sqrt(total(a.parts)), limit)
+}
+
+// total adds in order, so that a sum does not depend on which goroutine was faster.
+func total(parts []float64) (sum float64) {
+	for _, x := range parts {
+		sum += x
+	}
+	return sum
 }
 
 // checkNorm also refuses NaN and Inf. The norm itself is a function of private data: the
@@ -155,17 +151,3 @@ func (a *Accumulator) Reset() {
 }
 
 func (a *Accumulator) empty() { a.records, a.doubled, a.microbatches, a.err = 0, 0, 0, nil }
-
-// atomicFloat adds float64 values from several goroutines.
-type atomicFloat struct{ bits atomic.Uint64 }
-
-func (f *atomicFloat) add(x float64) {
-	for {
-		old := f.bits.Load()
-		if f.bits.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+x)) {
-			return
-		}
-	}
-}
-
-func (f *atomicFloat) value() float64 { return math.Float64frombits(f.bits.Load()) }

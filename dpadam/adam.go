@@ -29,13 +29,15 @@ type adamStep struct {
 	c1, b2, c2        float32 // 1-b1, b2, 1-b2
 	size, root, eps   float32 // step size, sqrt(1-b2^t), eps
 	l2, shrink, after float32 // decay added to g, factor before, share after
+	denominator       float32
 }
 
 func (o *adam) scalars(lr float64, decay bool) adamStep {
 	s, t := o.spec, float64(o.step)
 	correction1, correction2 := 1-math.Pow(s.Beta1, t), 1-math.Pow(s.Beta2, t)
 	a := adamStep{c1: float32(1 - s.Beta1), b2: float32(s.Beta2), c2: float32(1 - s.Beta2),
-		size: float32(lr / correction1), root: float32(math.Sqrt(correction2)), eps: float32(s.Epsilon), shrink: 1}
+		size: float32(lr / correction1), root: float32(math.Sqrt(correction2)), eps: float32(s.Epsilon), shrink: 1,
+		denominator: o.denominator}
 	if s.Style == "transformers" {
 		a.size, a.root = float32(lr*math.Sqrt(correction2)/correction1), 1
 	}
@@ -60,17 +62,18 @@ func (o *adam) Update(params, sum []float32, lr float64) error {
 	}
 	o.step++
 	o.forEach(func(a, b int, decay bool) {
-		o.scalars(lr, decay).apply(params[a:b], sum[a:b], o.m[a:b], o.v[a:b], o.denominator)
+		s := o.scalars(lr, decay)
+		o.level.adam(&s, params[a:b], sum[a:b], o.m[a:b], o.v[a:b])
 	})
 	return nil
 }
 
 // apply updates one stretch. Every product is converted before it is added, so that no
 // machine fuses the two and all give the same bits.
-func (s adamStep) apply(p, sum, m, v []float32, denominator float32) {
+func (s *adamStep) apply(p, sum, m, v []float32) {
 	sum, m, v = sum[:len(p)], m[:len(p)], v[:len(p)]
 	for i, x := range p {
-		g := sum[i] / denominator
+		g := sum[i] / s.denominator
 		if s.l2 != 0 {
 			g += float32(s.l2 * x)
 		}

@@ -15,6 +15,7 @@ type Average struct {
 	decay  float64
 	step   int64
 	values []float32
+	level  level
 }
 
 // NewAverage begins the plan's average at the given values, the weights before the first step, which
@@ -27,7 +28,7 @@ func NewAverage(p *Plan, values []float32) (*Average, error) {
 	if int64(len(values)) != p.spec.Dim {
 		return nil, fmt.Errorf("%w: average of %d coordinates, the plan has %d", ErrMisuse, len(values), p.spec.Dim)
 	}
-	return &Average{decay: p.spec.AverageDecay, values: values}, nil
+	return &Average{decay: p.spec.AverageDecay, values: values, level: bestLevel()}, nil
 }
 
 // Update takes in the weights after an update.
@@ -38,10 +39,7 @@ func (a *Average) Update(weights []float32) error {
 	a.step++
 	share := float32(1 - a.decayAt(a.step))
 	parallel(len(weights), updateStretch, func(lo, hi int) {
-		v, w := a.values[lo:hi], weights[lo:hi]
-		for i, x := range w {
-			v[i] += float32(share * (x - v[i]))
-		}
+		a.level.mix(a.values[lo:hi], weights[lo:hi], share)
 	})
 	return nil
 }

@@ -39,6 +39,9 @@ type gaussian struct {
 	low    [256]float64 // ordinates of the regions' lower edges and their heights
 	height [256]float64
 	exact  exactTable
+
+	mostReject uint64 // the largest reject of all layers
+	level      level
 }
 
 // layer is what the fast path reads of a region.
@@ -56,7 +59,10 @@ func (g *gaussian) fill(dst []int64, src *stream) {
 		}
 		b := src.buf[src.pos:]
 		n := min(len(dst), len(b)/8)
-		done := g.run(dst[:n], b[:8*n])
+		done, stopped := g.level.ziggurat(g, dst[:n], b[:8*n])
+		if !stopped {
+			done += g.run(dst[done:n], b[8*done:8*n])
+		}
 		src.pos += 8 * done
 		dst = dst[done:]
 		if done < n { // the next word needs the slow path

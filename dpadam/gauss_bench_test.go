@@ -11,11 +11,16 @@ func BenchmarkGaussian(b *testing.B) {
 	var src stream
 	src.open(block, 1, 1)
 	dst := make([]int64, 4096)
-	b.SetBytes(4096 * 8)
-	for b.Loop() {
-		g.fill(dst, &src)
+	for _, l := range levels() {
+		b.Run(l.String(), func(b *testing.B) {
+			g.level = l
+			b.SetBytes(4096 * 8)
+			for b.Loop() {
+				g.fill(dst, &src)
+			}
+			b.ReportMetric(float64(b.N)*4096/b.Elapsed().Seconds()/1e6, "Msamples/s")
+		})
 	}
-	b.ReportMetric(float64(b.N)*4096/b.Elapsed().Seconds()/1e6, "Msamples/s")
 }
 
 func BenchmarkKeystream(b *testing.B) {

@@ -19,7 +19,7 @@ func newGaussian(s uint64) (*gaussian, error) {
 	if s < 1 || s > maxLatticeSigma {
 		return nil, invalid("standard deviation in lattice units", s, fmt.Sprintf("must be in [1, %d]", maxLatticeSigma))
 	}
-	g := &gaussian{s: s, invS: 1 / (2 * float64(s))}
+	g := &gaussian{s: s, invS: 1 / (2 * float64(s)), level: bestLevel()}
 	// The smallest y_0 whose cover reaches the top: larger ones only waste samples.
 	lo, hi := 0.0, 0.5
 	for range 80 {
@@ -40,6 +40,7 @@ func newGaussian(s uint64) (*gaussian, error) {
 	for i := range g.layers {
 		w := g.layers[i].width
 		g.layers[i].reject = ((1 << 55) % w) << 9
+		g.mostReject = max(g.mostReject, g.layers[i].reject)
 	}
 	return g, nil
 }

@@ -19,6 +19,7 @@ type Noiser struct {
 	workers int
 	scratch []noiseScratch
 	hook    func(point string)
+	level   level
 }
 
 // noiseScratch is what one worker needs; it is kept so that steps make no garbage.
@@ -57,7 +58,7 @@ func NewNoiser(p *Plan, workers int, hook func(point string)) (*Noiser, error) {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	n := &Noiser{plan: p, own: Range{0, int(p.spec.Dim)}, workers: workers, hook: hook}
+	n := &Noiser{plan: p, own: Range{0, int(p.spec.Dim)}, workers: workers, hook: hook, level: bestLevel()}
 	if !p.Noisy() {
 		return n, nil
 	}
@@ -115,9 +116,11 @@ func (n *Noiser) Release(ctx context.Context, permit *Permit, acc *Accumulator, 
 
 func (n *Noiser) draw(ctx context.Context, index uint64, acc *Accumulator, out []float32) error {
 	if n.gauss == nil {
-		for i := n.own.Start; i < n.own.End; i++ {
-			out[i], acc.f[i] = float32(acc.f[i]), 0
-		}
+		parallelN(n.workers, n.own.End-n.own.Start, updateStretch, func(_, lo, hi int) {
+			for i := n.own.Start + lo; i < n.own.Start+hi; i++ {
+				out[i], acc.f[i] = float32(acc.f[i]), 0
+			}
+		})
 		return nil
 	}
 	key, err := n.keys.advance(index)
@@ -155,13 +158,8 @@ func (n *Noiser) chunk(s *noiseScratch, block cipher.Block, index uint64, c Rang
 		z := s.z[:min(noiseBlock, len(k)-at)]
 		n.gauss.fill(z, &s.src)
 		lo, hi := max(at, n.own.Start), min(at+len(z), c.End)
-		if lo >= hi {
-			continue
-		}
-		z, k, out := z[lo-at:hi-at], k[lo:hi], out[lo:hi]
-		for i, noise := range z {
-			out[i] = float32(scale * float64(k[i]+noise))
-			k[i] = 0
+		if lo < hi {
+			n.level.release(out[lo:hi], k[lo:hi], z[lo-at:hi-at], scale)
 		}
 	}
 }

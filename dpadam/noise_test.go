@@ -393,37 +393,3 @@ func TestReleaseRefuses(t *testing.T) {
 		t.Error("a cancelled release leaves a sum behind")
 	}
 }
-
-func BenchmarkRelease(b *testing.B) {
-	const d = 1 << 23
-	p := noisePlan(b, d, nil)
-	n, err := NewNoiser(p, 0, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	acc, out := NewAccumulator(p), make([]float32, d)
-	index := uint64(0)
-	for b.Loop() {
-		index++
-		if err := n.Release(b.Context(), permitFor(p, index), acc, out); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)*d/b.Elapsed().Seconds()/1e6, "Msamples/s")
-}
-
-func BenchmarkAccumulate(b *testing.B) {
-	const d = 1 << 23
-	p := noisePlan(b, d, nil)
-	acc, sum := NewAccumulator(p), make([]float32, d)
-	for i := range sum {
-		sum[i] = float32(i%7) * 1e-6
-	}
-	b.SetBytes(d * 4)
-	for b.Loop() {
-		acc.empty()
-		if err := acc.Add(sum, 500); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

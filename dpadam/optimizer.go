@@ -135,7 +135,8 @@ func NewSliceOptimizer(p *Plan, noDecay []Range, own Range) (Optimizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := optimizerBase{spec: spec, parts: cutParts(parts, own), denominator: float32(p.spec.ExpectedBatch), dim: own.End - own.Start}
+	base := optimizerBase{spec: spec, parts: cutParts(parts, own), denominator: float32(p.spec.ExpectedBatch), dim: own.End - own.Start,
+		level: bestLevel()}
 	if spec.Name == "sgd" {
 		return newSGD(base), nil
 	}
@@ -149,6 +150,7 @@ type optimizerBase struct {
 	denominator float32
 	dim         int
 	step        int64
+	level       level
 }
 
 // part is a stretch of coordinates that all decay or all do not.

@@ -290,19 +290,3 @@ func TestOptimizerResumes(t *testing.T) {
 		t.Errorf("negative step: %v", err)
 	}
 }
-
-func BenchmarkAdam(b *testing.B) {
-	const d = 1 << 23
-	o := optimizerFor(b, Adam(1e-3), d, 1000)
-	p, g := make([]float32, d), make([]float32, d)
-	for i := range g {
-		g[i] = float32(i%13) - 6
-	}
-	b.SetBytes(d * 4)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := o.Update(p, g, 1e-3); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

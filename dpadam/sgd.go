@@ -25,6 +25,11 @@ func (o *sgd) State() []Slot {
 	return []Slot{{"momentum_buffer", o.momentum}}
 }
 
+// sgdStep holds the scalars of one update in single precision.
+type sgdStep struct {
+	denominator, rate, mu, decay float32
+}
+
 // Update takes one step; see Optimizer. The buffer starts at 0, so that mu*0 + g is the
 // first step's rule too.
 func (o *sgd) Update(params, sum []float32, lr float64) error {
@@ -32,21 +37,28 @@ func (o *sgd) Update(params, sum []float32, lr float64) error {
 		return err
 	}
 	o.step++
-	rate, mu := float32(lr), float32(o.spec.Momentum)
 	o.forEach(func(a, b int, decay bool) {
-		w := float32(0)
+		s := sgdStep{denominator: o.denominator, rate: float32(lr), mu: float32(o.spec.Momentum)}
 		if decay {
-			w = float32(o.spec.WeightDecay)
+			s.decay = float32(o.spec.WeightDecay)
 		}
-		p, s := params[a:b], sum[a:b]
-		for i, x := range p {
-			g := s[i]/o.denominator + float32(w*x)
-			if o.momentum != nil {
-				g += float32(mu * o.momentum[a+i])
-				o.momentum[a+i] = g
-			}
-			p[i] = x - float32(rate*g)
+		var momentum []float32
+		if o.momentum != nil {
+			momentum = o.momentum[a:b]
 		}
+		o.level.sgd(&s, params[a:b], sum[a:b], momentum)
 	})
 	return nil
+}
+
+// apply updates one stretch; momentum is nil for none.
+func (s *sgdStep) apply(p, sum, momentum []float32) {
+	for i, x := range p {
+		g := sum[i]/s.denominator + float32(s.decay*x)
+		if momentum != nil {
+			g += float32(s.mu * momentum[i])
+			momentum[i] = g
+		}
+		p[i] = x - float32(s.rate*g)
+	}
 }
