@@ -176,6 +176,7 @@ func (b *Builder) Finish(last ...string) error {
 		b.Graph.Nodes = append(b.Graph.Nodes, b.sections[s]...)
 	}
 	b.sections, b.order = map[string][]*ir.Node{}, nil
+	b.foldProducts()
 	b.declareShapes()
 	return b.Graph.Sort()
 }

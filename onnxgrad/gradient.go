@@ -58,8 +58,9 @@ type Use struct {
 //
 // Errors wrap ErrNoGradient, name the node and say what to do.
 func Gradients(b *Builder, r Request) (map[string]string, error) {
-	w := &walk{Builder: b, Request: r, adjoint: map[string][]part{}, lifted: map[string][]part{}}
+	w := &walk{Builder: b, Request: r, adjoint: map[string][]part{}, lifted: map[string][]part{}, weighing: map[string]weighing{}}
 	w.markActive()
+	w.countReaders()
 	for _, out := range sortedKeys(r.Seeds) {
 		w.adjoint[out] = append(w.adjoint[out], part{value: r.Seeds[out], full: true})
 	}
@@ -82,6 +83,9 @@ type walk struct {
 	active  map[string]bool // values that depend on a trainable initializer
 	adjoint map[string][]part
 	lifted  map[string][]part // of values that depend on no record: with a leading batch axis
+
+	readers  map[string]int      // how many operands, outputs and seeds a value is
+	weighing map[string]weighing // by the value that weighs
 }
 
 // A part is one summand of a gradient. A part that is not full has extents of 1
@@ -111,6 +115,19 @@ func (w *walk) markActive() {
 		for _, o := range n.Outputs {
 			w.active[o] = carries || !w.integer(o)
 		}
+	}
+}
+
+// countReaders counts what a value's gradient may come from.
+func (w *walk) countReaders() {
+	w.readers = map[string]int{}
+	for _, n := range w.forward {
+		for _, in := range n.Reads() {
+			w.readers[in]++
+		}
+	}
+	for seeded := range w.Seeds {
+		w.readers[seeded]++
 	}
 }
 

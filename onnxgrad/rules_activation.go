@@ -59,15 +59,8 @@ var activationRules = map[string]func(v *VJP, g string) string{
 		dt := v.Mul(v.Sub(v.Scalar(1), v.Mul(t, t)), v.Op("Sigmoid", nil, v.X(0)))
 		return v.Mul(g, v.Add(t, v.Mul(v.X(0), dt)))
 	},
-	// Gelu: see gelu.
-	"Gelu": gelu, "com.microsoft.Gelu": gelu,
-}
-
-// sigmoidLinear, y = x·σ(αx):  g·(s + αx·s(1 − s)),  s = σ(αx)
-func sigmoidLinear(v *VJP, g string, alpha float32) string {
-	ax := v.Scale(v.X(0), alpha)
-	s := v.Op("Sigmoid", nil, ax)
-	return v.Mul(g, v.Mul(s, v.Add(v.Scalar(1), v.Mul(ax, v.Sub(v.Scalar(1), s)))))
+	// y = x·Φ(x), or in the tanh form:  see geluErf and geluTanh
+	"Gelu": gelu, "com.microsoft.Gelu": geluErf,
 }
 
 // above and below compare the operand with a number.

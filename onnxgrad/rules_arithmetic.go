@@ -175,20 +175,20 @@ func vjpPRelu(v *VJP) error {
 }
 
 // y = gelu(x + b):  the exact gelu's gradient at x + b, for both
-func vjpBiasGelu(v *VJP) error { return vjpShiftedGelu(v, "none") }
+func vjpBiasGelu(v *VJP) error { return vjpShifted(v, geluErf) }
 
 // y = gelu(x + b) in the tanh form, b optional
-func vjpFastGelu(v *VJP) error { return vjpShiftedGelu(v, "tanh") }
+func vjpFastGelu(v *VJP) error { return vjpShifted(v, geluTanh) }
 
-func vjpShiftedGelu(v *VJP, approximate string) error {
+// vjpShifted gives both operands the gradient of y = f(x + b), which f emits from
+// x + b and y.
+func vjpShifted(v *VJP, f func(v *VJP, g string) string) error {
 	x := v.X(0)
 	if v.X(1) != "" {
 		x = v.Add(x, v.X(1))
 	}
-	plain := &VJP{Builder: v.Builder, Node: &ir.Node{
-		Name: v.Node.Name, Op: "Gelu", Inputs: []string{x}, Outputs: v.Node.Outputs, Attrs: ir.Attrs{"approximate": approximate},
-	}}
-	d := gelu(plain, v.GY(0))
+	plain := &VJP{Builder: v.Builder, Node: &ir.Node{Name: v.Node.Name, Inputs: []string{x}, Outputs: v.Node.Outputs}}
+	d := f(plain, v.GY(0))
 	for i := range v.Node.Inputs {
 		if v.Want(i) {
 			v.SetBroadcast(i, d)

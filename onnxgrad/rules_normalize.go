@@ -14,17 +14,43 @@ var normalizationRules = map[string]func(*VJP) error{
 	"LayerNormalization": vjpLayerNorm, "RMSNormalization": vjpRMSNorm, "SimplifiedLayerNormalization": vjpRMSNorm,
 }
 
-// y = softmax(x):  y·(g − Σ g·y)
+// y = softmax(x):  y·(g − Σ g·y). Where all that reads y is one product o = y·B
+// along the softmax's axis, g is go·Bᵀ and Σ g·y is Σ go·o, a sum over the width
+// of a head instead of the number of positions (Dao et al. 2022, 2205.14135, eq. 4).
 func vjpSoftmax(v *VJP) error {
 	if !v.Want(0) {
 		return nil
 	}
 	y := v.sanitised()
-	axis := v.Axis(v.Node.Int("axis", -1), v.Rank(v.X(0)))
-	dot := v.ReduceSum(v.Mul(v.GY(0), y), true, axis)
+	rank := v.Rank(v.X(0))
+	axis := v.Axis(v.Node.Int("axis", -1), rank)
+	o, read := v.walk.weighing[y]
+	dot := ""
+	if read && v.Lead == 0 && axis == rank-1 {
+		dot = v.ReduceSum(v.Mul(o.gradient, o.value), true, axis)
+	} else {
+		dot = v.ReduceSum(v.Mul(v.GY(0), y), true, axis)
+	}
 	v.Set(0, v.Mul(y, v.Sub(v.GY(0), dot)))
 	return nil
 }
+
+// A weighing is a product o = y·B that is all that reads y, with the gradient of o.
+type weighing struct{ value, gradient string }
+
+// noteWeighing remembers the node Y = A·B, in matrices of a rank, for the softmax
+// that made A.
+func (v *VJP) noteWeighing(a, b string) {
+	if v.Lead > 0 || v.perRecord(0) || v.Rank(a) != v.Rank(b) || !sym.EqualShape(prefix(v.Shape(a)), prefix(v.Shape(v.Y(0)))) {
+		return
+	}
+	if v.walk.readers[a] == 1 {
+		v.walk.weighing[a] = weighing{v.Y(0), v.GY(0)}
+	}
+}
+
+// prefix is all but the last extent.
+func prefix(shape []sym.Dim) []sym.Dim { return shape[:len(shape)-1] }
 
 // sanitised returns the softmax without NaN: a row that the mask forbids entirely
 // is NaN, and exporters select 0 there with a Where behind the softmax. Its

@@ -19,6 +19,7 @@ func vjpMatMul(v *VJP) error {
 			return fmt.Errorf("the left operand depends on parameters only and the records are not on a leading axis")
 		}
 		v.SetBroadcast(0, v.MatMul(g, v.SwapLast(b)))
+		v.noteWeighing(a, b)
 	}
 	if !v.Want(1) {
 		return nil

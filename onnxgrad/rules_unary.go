@@ -53,23 +53,3 @@ func (v *VJP) whereOrZero(cond, g string) string { return v.Where(cond, g, v.Sca
 func (v *VJP) between(x string, lo, hi float32) string {
 	return v.Op("And", nil, v.Op("Greater", nil, x, v.Scalar(lo)), v.Op("Less", nil, x, v.Scalar(hi)))
 }
-
-// gelu, exact: y = x·Φ(x):                g·(Φ(x) + x·φ(x)),  Φ = ½(1 + erf(x/√2)), φ = e^(−x²/2)/√2π
-// tanh: y = ½x(1 + t), t = tanh(u), u = √(2/π)(x + 0.044715x³):
-//
-//	g·(½(1 + t) + ½x(1 − t²)·√(2/π)(1 + 3·0.044715x²))
-func gelu(v *VJP, g string) string {
-	x, half, one := v.X(0), v.Scalar(0.5), v.Scalar(1)
-	if v.Node.Str("approximate", "none") == "tanh" {
-		const c, k = 0.044715, 0.7978845608028654
-		x2 := v.Mul(x, x)
-		u := v.Scale(v.Mul(x, v.Add(one, v.Scale(x2, c))), k)
-		t := v.Op("Tanh", nil, u)
-		du := v.Scale(v.Add(one, v.Scale(x2, 3*c)), k)
-		inner := v.Mul(v.Mul(x, v.Sub(one, v.Mul(t, t))), du)
-		return v.Mul(g, v.Mul(half, v.Add(v.Add(one, t), inner)))
-	}
-	phi := v.Scale(v.Op("Exp", nil, v.Scale(v.Mul(x, x), -0.5)), float32(1/math.Sqrt(2*math.Pi)))
-	cdf := v.Mul(half, v.Add(one, v.Op("Erf", nil, v.Scale(x, float32(1/math.Sqrt2)))))
-	return v.Mul(g, v.Add(cdf, v.Mul(x, phi)))
-}

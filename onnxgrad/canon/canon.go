@@ -35,14 +35,25 @@ type Graph struct {
 // Canonical returns the canonical form of g, which it changes.
 //
 // Errors wrap ir.ErrUnsupported or ir.ErrInvalid and name the node.
-func Canonical(g *ir.Graph) (*Graph, error) {
+func Canonical(g *ir.Graph) (*Graph, error) { return canonical(g, true) }
+
+// Unfused is Canonical without the recognition of functions that the file writes
+// out: the same numbers by more operators, all of which have kernels in double.
+func Unfused(g *ir.Graph) (*Graph, error) { return canonical(g, false) }
+
+type pass struct {
+	name string
+	run  func(*Graph) error
+}
+
+func canonical(g *ir.Graph, fuse bool) (*Graph, error) {
 	c := &Graph{Graph: g}
-	passes := []struct {
-		name string
-		run  func(*Graph) error
-	}{
+	passes := []pass{
 		{"repair", repair}, {"cache", emptyCache}, {"inline", inline}, {"identities", resolveIdentities}, {"upgrade", upgrade}, {"widen", widen}, {"scalars", foldScalars},
 		{"evaluation mode", dropTrainingOps}, {"fused operators", defuse}, {"convolutions", linearizeConvolutions}, {"tie", tie},
+	}
+	if fuse {
+		passes = append(passes, pass{"activations", fuseActivations})
 	}
 	for _, p := range passes {
 		if err := p.run(c); err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/canon"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/sym"
@@ -112,7 +113,11 @@ func forgetOutputShapes(g *ir.Graph) {
 // session loads a graph in the check's precision.
 func (c *check) session(env *ort.Env, g *ir.Graph) (*ort.Session, error) {
 	if c.precision == Double {
-		g = Doubled(g)
+		plain, err := canon.Unfused(g) // fused products have no kernel in double
+		if err != nil {
+			return nil, err
+		}
+		g = Doubled(plain.Graph)
 	}
 	model, err := g.Marshal()
 	if err != nil {
