@@ -6,6 +6,9 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#if defined(__x86_64__) || defined(_M_X64)
+#include <xmmintrin.h>
+#endif
 
 // OrtApiBase holds these two functions and nothing else.
 struct OrtApiBase {
@@ -21,6 +24,31 @@ void gw_return_large_blocks(void) {
   // By default glibc raises its threshold for mapped blocks to the size of the largest one freed, up to 32 MiB; smaller
   // ones then come from a heap that fragments and is never given back. Setting the threshold switches that off.
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
+
+uint64_t gw_flush_subnormals(void) {
+#if defined(__x86_64__) || defined(_M_X64)
+  unsigned int setting = _mm_getcsr();
+  _mm_setcsr(setting | 0x8040); // flush to zero, subnormals are zeros
+  return setting;
+#elif defined(__aarch64__) && defined(__GNUC__)
+  uint64_t setting;
+  __asm__ __volatile__("mrs %0, fpcr" : "=r"(setting));
+  __asm__ __volatile__("msr fpcr, %0" : : "r"(setting | (UINT64_C(1) << 24)));
+  return setting;
+#else
+  return 0;
+#endif
+}
+
+void gw_restore_subnormals(uint64_t setting) {
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_setcsr((unsigned int)setting);
+#elif defined(__aarch64__) && defined(__GNUC__)
+  __asm__ __volatile__("msr fpcr, %0" : : "r"(setting));
+#else
+  (void)setting;
 #endif
 }
 
@@ -173,7 +201,9 @@ OrtStatus *gw_run(const OrtApi *api, OrtSession *s, const OrtRunOptions *o, cons
   status = wrap_all(api, memory, inputs, NULL, n_in, values);
   if (status == NULL) status = wrap_all(api, memory, outputs, bound, n_out, values + n_in);
   if (status == NULL) {
+    uint64_t setting = gw_flush_subnormals(); // the calling thread computes too
     status = CALL(api, Run)(s, o, input_names, (const OrtValue *const *)values, n_in, output_names, n_out, values + n_in);
+    gw_restore_subnormals(setting);
   }
   for (i = 0; i < n_in; i++) release_value(api, &values[i]);
   for (i = 0; i < n_out; i++) {

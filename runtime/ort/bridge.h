@@ -34,6 +34,11 @@ const OrtApi *gw_base_api(OrtApiBase *base, uint32_t version);
 // Makes malloc give every block of 1 MiB or more back to the system when it is freed.
 void gw_return_large_blocks(void);
 
+// How this thread treats numbers below the smallest normal one: gw_flush_subnormals makes it take them for zero and
+// returns the setting there was, which gw_restore_subnormals puts back.
+uint64_t gw_flush_subnormals(void);
+void gw_restore_subnormals(uint64_t setting);
+
 const char *gw_status_message(const OrtApi *api, const OrtStatus *status);
 void gw_status_release(const OrtApi *api, OrtStatus *status);
 

@@ -61,7 +61,10 @@ static OrtStatus *run(const OrtApi *api, OrtSession *s, const OrtRunOptions *o, 
   for (i = 0; i < n_in; i++) TRY(bind(api, b, main_memory, &inputs[i], true));
   for (i = 0; i < n_out; i++) TRY(bind(api, b, main_memory, &outputs[i], false));
   TRY(CALL(api, SynchronizeBoundInputs)(b));
-  TRY(CALL(api, RunWithBinding)(s, o, b));
+  uint64_t setting = gw_flush_subnormals();
+  OrtStatus *status = CALL(api, RunWithBinding)(s, o, b);
+  gw_restore_subnormals(setting);
+  TRY(status);
   TRY(CALL(api, SynchronizeBoundOutputs)(b));
   return take_values(api, b, outputs, n_out, values);
 }

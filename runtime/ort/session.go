@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"unsafe"
 
@@ -70,7 +71,7 @@ func (e *Env) open(o Options, create func(*yalue.SessionOptions) (*yalue.Dynamic
 		return nil, fmt.Errorf("session %s: %w", o.Name, err)
 	}
 	defer so.Destroy()
-	wrapper, err := create(so)
+	wrapper, err := keepingSubnormals(func() (*yalue.DynamicAdvancedSession, error) { return create(so) })
 	if err != nil {
 		return nil, fmt.Errorf("session %s: can't load the model: %w", o.Name, flatten(err))
 	}
@@ -80,6 +81,16 @@ func (e *Env) open(o Options, create func(*yalue.SessionOptions) (*yalue.Dynamic
 		return nil, fmt.Errorf("session %s: %w", o.Name, err)
 	}
 	return s, nil
+}
+
+// keepingSubnormals calls create, by which the runtime makes the calling thread take subnormal numbers for zero, and puts
+// the thread's own setting back: Go's arithmetic is to stay what it is.
+func keepingSubnormals[T any](create func() (T, error)) (T, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	setting := C.gw_flush_subnormals()
+	defer C.gw_restore_subnormals(setting)
+	return create()
 }
 
 // flatten takes the runtime's own message out of the wrapper's, on one line.
