@@ -17,7 +17,7 @@ export PYTHON_TS PYTHON_DYN
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help library build demo clients test unit race lint slow-test fuzz bench golden export-matrix clean
+.PHONY: help library build demo mpi mpi-test mpi-there clients test unit race lint slow-test fuzz bench golden export-matrix clean
 
 help: ## list the targets and their settings
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -27,6 +27,17 @@ library: ## fetch the onnxruntime library, check it and cache it
 
 build: library ## build bin/ghostwriter
 	$(GO) build -trimpath -o bin/ghostwriter ./tools/ghostwriter
+
+mpi: library mpi-there ## build bin/ghostwriter-mpi, for several processes under mpirun (docs/distributed.md)
+	$(GO) build -trimpath -tags mpi -o bin/ghostwriter-mpi ./tools/ghostwriter
+
+mpi-test: library mpi-there ## the tests of runs by several processes, under mpirun
+	$(GO) vet -tags 'mpi slow' ./runtime/mpi ./tools/ghostwriter
+	$(GO) tool staticcheck -tags 'mpi slow' ./runtime/mpi ./tools/ghostwriter
+	$(GO) test -tags 'mpi slow' -count 1 -timeout 20m -run 'MPI|World|Local' ./runtime/mpi ./tools/ghostwriter
+
+mpi-there:
+	@pkg-config --exists ompi-c 2>/dev/null || { echo "Open MPI's headers are missing: apt-get install libopenmpi-dev openmpi-bin pkg-config (or its like); pkg-config must know ompi-c"; exit 1; }
 
 demo: build ## fine-tune a small GPT-2 privately, under three minutes
 	$(GO) run ./tools/demo

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad"
@@ -128,11 +129,15 @@ func (r *ranks) gather(v []float32) error {
 
 // spread gives every rank rank 0's vector.
 func (r *ranks) spread(v []float32) error {
-	bounds := make([]int, r.comm.Size()+1)
-	for k := 1; k < len(bounds); k++ {
-		bounds[k] = len(v)
+	if len(v) == 0 {
+		return nil
 	}
-	return rankError(r.comm.AllGather(v, bounds))
+	return rankError(r.comm.Broadcast(floatBytes(v)))
+}
+
+// floatBytes are the bytes of a vector that is not empty, in the machine's order: all ranks run the same binary.
+func floatBytes(v []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
 }
 
 // deal returns this rank's part of what a step consists of: of microbatches sorted by their length every K-th, so

@@ -114,17 +114,17 @@ func (l *Local) Broadcast(data []byte) error {
 
 // ReduceScatter implements dpadam.Comm.
 func (l *Local) ReduceScatter(sums []int64, bounds []int) error {
-	return reduceScatter(l, "ReduceScatter", sums, bounds)
+	return addTogether(l, "ReduceScatter", sums, bounds)
 }
 
 // ReduceScatterFloats implements dpadam.Comm; it adds in the order of the ranks.
 func (l *Local) ReduceScatterFloats(sums []float64, bounds []int) error {
-	return reduceScatter(l, "ReduceScatterFloats", sums, bounds)
+	return addTogether(l, "ReduceScatterFloats", sums, bounds)
 }
 
-// reduceScatter: rank r reads the coordinates r of the others' vectors, which they neither read nor
+// addTogether: rank r reads the coordinates r of the others' vectors, which they neither read nor
 // write meanwhile.
-func reduceScatter[T int64 | float64](l *Local, what string, sums []T, bounds []int) error {
+func addTogether[T int64 | float64](l *Local, what string, sums []T, bounds []int) error {
 	all, err := vectors(l, what, sums, bounds)
 	if err != nil {
 		return err

@@ -10,15 +10,15 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/mpi"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -33,10 +33,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	code := exitCode(err)
+	if err != nil && (a.speaks() || errors.Is(err, runtime.ErrRanks)) {
+		fmt.Fprintln(stderr, "ghostwriter: "+oneLine(err))
 	}
-	fmt.Fprintln(stderr, "ghostwriter: "+oneLine(err))
+	if err := a.leaveRanks(err, code); err != nil && code == 0 {
+		fmt.Fprintln(stderr, "ghostwriter: "+oneLine(err))
+		return runtime.ExitFailed
+	}
+	return code
+}
+
+func exitCode(err error) int {
 	if errors.Is(err, errCommandLine) {
 		return runtime.ExitUsage
 	}
@@ -58,6 +66,7 @@ type app struct {
 	library        string
 	threads        int
 	device         string
+	world          *mpi.World // of a run of several processes; nil otherwise
 }
 
 func (a *app) root() *cobra.Command {
@@ -67,6 +76,8 @@ func (a *app) root() *cobra.Command {
 		Long:          "Ghostwriter fine-tunes a language model that was exported to ONNX under differential privacy\nand writes the same model with new weights and a privacy statement.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		PersistentPreRunE: refuseSeveral,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %v", errCommandLine, err) })
 	flags := root.PersistentFlags()

@@ -31,7 +31,8 @@ func (a *app) trainCommand() *cobra.Command {
 		Short: "Fine-tune a model under differential privacy",
 		Long: "Train fine-tunes an exported ONNX model with DP-Adam and writes the output directory: the model with its new\n" +
 			"weights, the ledger of the privacy budget, checkpoints, and in release/ the privacy statement.\n" +
-			"Ctrl-C ends the run after the step in progress, with a checkpoint; --resume --out DIR goes on with it.",
+			"Ctrl-C ends the run after the step in progress, with a checkpoint; --resume --out DIR goes on with it.\n" +
+			"Started by mpirun, several processes train together (docs/distributed.md).",
 		Example: "  ghostwriter train --model gpt2/ --task e2e --train trainset.csv --target-epsilon 8 --out tuned/\n" +
 			"  ghostwriter train --config train.yaml --json\n" +
 			"  ghostwriter train --resume --out tuned/",
@@ -83,11 +84,18 @@ func trainOptions(flags *pflag.FlagSet, given *runtime.FinetuneOptions, config s
 
 // train runs and reports.
 func (a *app) train(ctx context.Context, o runtime.FinetuneOptions) error {
+	world, err := a.openRanks()
+	if err != nil {
+		return err
+	}
+	if world != nil {
+		o.Ranks = world
+	}
 	p := newTrainProgress(a.stderr)
 	o.Progress, o.Stop = p, ctx.Done()
 	r, err := runtime.Finetune(context.WithoutCancel(ctx), o)
 	p.end()
-	if r == nil {
+	if r == nil || !a.speaks() {
 		return err
 	}
 	report := trainReport{Steps: r.Steps, NoiseMultiplier: r.NoiseMultiplier, Out: r.Out, Planned: r.Planned, NotPrivate: r.Stamp}
