@@ -148,7 +148,7 @@ func (f *finetune) open(context.Context) (err error) {
 			return err
 		}
 	}
-	if f.model, err = Open(o.Model, Options{Library: o.Library, Threads: o.Threads, Device: o.Device, Output: o.Output, Head: o.Head}); err != nil {
+	if f.model, err = Open(o.Model, Options{Library: o.Library, Threads: o.Threads, Device: f.device(), Output: o.Output, Head: o.Head}); err != nil {
 		return err
 	}
 	if f.prepared, err = f.model.Prepared(); err != nil {

@@ -20,7 +20,8 @@ import (
 // no collective that rank 0 does not know of. Methods take nil.
 type ranks struct {
 	comm    dpadam.Comm
-	nearby  int // ranks on this machine, this one included
+	local   int // this rank's number among those on this machine
+	nearby  int // and how many these are
 	threads int // this rank's fair share of the processors it may use; 0 if unknown
 }
 
@@ -41,7 +42,7 @@ func newRanks(c dpadam.Comm) (*ranks, error) {
 	if err != nil {
 		return nil, rankError(err)
 	}
-	r.nearby, r.threads = shareOf(all, c.Rank())
+	r.local, r.nearby, r.threads = shareOf(all, c.Rank())
 	return r, nil
 }
 

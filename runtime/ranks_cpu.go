@@ -19,17 +19,19 @@ func placement() []byte {
 	return append(sum[:], cpuSet()...)
 }
 
-// shareOf returns, from all ranks' placements, the number of ranks on a rank's machine, and its fair share of the
-// processors: each is divided among the ranks that may use it. The share is at least 1, or 0 if the system does not
-// say.
-func shareOf(all [][]byte, rank int) (nearby, threads int) {
+// shareOf returns, from all ranks' placements, a rank's number among those on its machine, how many these are, and its
+// fair share of the processors: each is divided among the ranks that may use it. The share is at least 1, or 0 if the
+// system does not say.
+func shareOf(all [][]byte, rank int) (local, nearby, threads int) {
 	var users [8 * cpuSetBytes]int
 	mine := all[rank]
-	for _, p := range all {
+	for r, p := range all {
 		if !bytes.Equal(p[:sha256.Size], mine[:sha256.Size]) {
 			continue
 		}
-		nearby++
+		if nearby++; r < rank {
+			local++
+		}
 		for i := range users {
 			if hasCPU(p, i) {
 				users[i]++
@@ -43,9 +45,9 @@ func shareOf(all [][]byte, rank int) (nearby, threads int) {
 		}
 	}
 	if share == 0 {
-		return nearby, 0
+		return local, nearby, 0
 	}
-	return nearby, max(1, int(share+1e-9))
+	return local, nearby, max(1, int(share+1e-9))
 }
 
 func hasCPU(placement []byte, i int) bool {

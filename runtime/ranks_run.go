@@ -42,6 +42,18 @@ func (f *finetune) meet(context.Context) (err error) {
 	return nil
 }
 
+// device is --device. Of several ranks on a machine each takes a GPU of its own among those that it sees.
+func (f *finetune) device() string {
+	if f.ranks == nil || f.options.Device != "cuda" {
+		return f.options.Device
+	}
+	gpus, err := ort.GPUs()
+	if err != nil || len(gpus) == 0 {
+		return f.options.Device // opening the model says what is missing
+	}
+	return fmt.Sprintf("cuda:%d", f.ranks.local%len(gpus))
+}
+
 // verify refuses ranks that don't have the same program, plan, model and data, before anything is charged.
 func (f *finetune) verify(context.Context) error {
 	if f.ranks == nil {

@@ -363,9 +363,15 @@ func TestShareOf(t *testing.T) {
 		"not stated": {[][]byte{at(0), at(0)}, []int{2, 2}, []int{0, 0}},
 	} {
 		for r := range c.all {
-			if nearby, threads := shareOf(c.all, r); nearby != c.nearby[r] || threads != c.threads[r] {
+			if local, nearby, threads := shareOf(c.all, r); local < 0 || local >= nearby || nearby != c.nearby[r] || threads != c.threads[r] {
 				t.Errorf("%s, rank %d: %d ranks nearby, %d threads; want %d, %d", name, r, nearby, threads, c.nearby[r], c.threads[r])
 			}
+		}
+	}
+	all := [][]byte{at(0, 1), at(1, 1), at(0, 1), at(0, 1)}
+	for r, want := range []int{0, 0, 1, 2} {
+		if local, _, _ := shareOf(all, r); local != want {
+			t.Errorf("rank %d is number %d on its machine, want %d", r, local, want)
 		}
 	}
 	if len(placement()) != 32+cpuSetBytes {
