@@ -41,6 +41,11 @@ type Spec struct {
 	// of C.
 	ClipPer    Grouping
 	ClipShares Sharing
+	// Precision is that of the products of forward and backward; "" is fp32.
+	// Emulated computes them in float32 between the same roundings, on a
+	// processor without such kernels: for the value, not for speed.
+	Precision Precision
+	Emulated  bool
 	// Length is the sequence length to plan for: it decides between forms of
 	// equal value by their cost. The program is right for every length.
 	Length int64
@@ -212,6 +217,7 @@ func (c *compiler) hooked() error {
 	if err != nil {
 		return err
 	}
+	c.halve()
 	for _, p := range c.chosen {
 		if c.collected.found[p.Name] == nil {
 			c.out.Unreached = append(c.out.Unreached, p)
@@ -247,7 +253,7 @@ func (c *compiler) seed() (string, error) {
 		valid := ir.NewBool("valid", []int64{1}, []bool{true})
 		c.addOptional(valid, &ir.ValueInfo{Name: "valid", DType: ir.Bool, Dims: onnxgrad.Declare([]sym.Dim{batch})})
 		c.out.Valid = "valid"
-		return c.loss.Seed, nil
+		return c.Scale(c.loss.Seed, c.spec.scale()), c.Err()
 	}
 	c.out.Weight = c.Input("weight", ir.Float32, batch).Name
 	c.Enter("loss")
@@ -259,7 +265,7 @@ func (c *compiler) seed() (string, error) {
 		}
 		w = c.Op("Unsqueeze", nil, w, c.Ints(axes...))
 	}
-	seed := c.Mul(c.loss.Seed, w)
+	seed := c.Mul(c.loss.Seed, c.Scale(w, c.spec.scale()))
 	c.Enter("backward")
 	return seed, c.Err()
 }
@@ -299,7 +305,7 @@ func (c *compiler) norms(parts map[string][]contribution) (selection, string) {
 		c.Enter(c.sections[i])
 		c.Name("norm/" + name)
 		table, _ := matrix(c.collected.trained[name].Shape)
-		s := n.squared(parts[name], table)
+		s := c.Scale(n.squared(parts[name], table), 1/(c.spec.scale()*c.spec.scale()))
 		squares[name] = s
 		if c.spec.PerParameter {
 			c.out.ByParameter[name] = c.emit("norm."+name, rootOf(c.Builder, s))
@@ -353,6 +359,7 @@ func (c *compiler) sums(parts map[string][]contribution, factor string, sel sele
 	if factor == "" {
 		plain = c.all(sel.ok)
 	}
+	factor = c.unscaled(factor, sel.ok)
 	s := newSummer(c.Builder, factor, sel.ok, plain)
 	factors := c.factorsByParameter(factor)
 	for i, name := range c.collected.order {

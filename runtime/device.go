@@ -98,6 +98,13 @@ func (f *finetune) openDevice() (err error) {
 	if f.place, err = f.model.workplace(); err != nil {
 		return err
 	}
+	p := ghost.Precision(f.options.Precision)
+	if p.IsHalf() && f.options.UnitColumn == "" && f.ranks.size() > 1 {
+		return usage("--precision %s: by several processes a record could be computed on another GPU when others join it, and get other bits; use one process, or --unit-column", p)
+	}
+	if err := f.place.checkPrecision(p, f.options.halfOnCPU); err != nil {
+		return err
+	}
 	if f.place.device.IsCPU() && !f.options.resident {
 		return nil
 	}

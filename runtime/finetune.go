@@ -181,6 +181,7 @@ func (f *finetune) compile(ctx context.Context) error {
 		Loss: f.data.loss, Clip: o.clipRule(), ClipNorm: float32(o.clipNorm()), ClipGamma: float32(o.clipGamma()),
 		ClipPer: ghost.Grouping(o.ClipPer), ClipShares: ghost.Sharing(o.ClipShares),
 		Trainable: o.trainable(), Freeze: o.Freeze,
+		Precision: ghost.Precision(o.Precision), Emulated: o.emulated,
 	}
 	t := &trainer{options: o, data: f.data, ranks: f.ranks}
 	f.trainer = t
@@ -225,6 +226,7 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if t.size, err = f.ranks.least(f.settleMemory(planned)); err != nil {
 		return err
 	}
+	t.fixed = t.fixed || f.oneShape()
 	debug.FreeOSMemory() // what reading and rewriting the model left, before the vectors come
 	f.restore = limitGarbage(f.held)
 	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
@@ -253,7 +255,10 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if t.optimizer, err = dpadam.NewSliceOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained), t.own); err != nil {
 		return err
 	}
-	if err := t.warmUp(ctx); err != nil || !f.ranks.first() {
+	if err := t.warmUp(ctx); err != nil {
+		return err
+	}
+	if err := f.checkPlaces(ctx); err != nil || !f.ranks.first() {
 		return err
 	}
 	if err := t.startAverage(); err != nil {

@@ -24,6 +24,11 @@ type GradNormsOptions struct {
 	Sum               bool // also return Σ factor·gradient
 	Trainable, Freeze []string
 	TwoPass           bool // ghost by two passes instead of book-keeping
+	// Precision is that of the products, with method ghost on a GPU; "" is fp32.
+	Precision ghost.Precision
+
+	onCPU    bool // of tests: any precision on the processor
+	emulated bool // of tests: ghost.Spec.Emulated
 }
 
 // GradNorms holds the losses and gradient norms of a batch's records.
@@ -61,6 +66,9 @@ func (o *GradNormsOptions) defaults() error {
 		return usage("clipping gamma %g must be positive and finite", o.ClipGamma)
 	case o.Method != "ghost" && o.Method != "loop":
 		return usage("unknown method %q; there are ghost and loop", o.Method)
+	}
+	if o.Precision.IsHalf() && (o.TwoPass || o.Method != "ghost") {
+		return usage("precision %s goes with method ghost in one pass", o.Precision)
 	}
 	if err := o.checkGrouping(); err != nil {
 		return err
@@ -103,6 +111,7 @@ func (g *gradNorms) compile(pass ghost.Pass) (*step, error) {
 	o := g.options
 	program, err := g.prepared.Compile(ghost.Spec{
 		Loss: o.Loss, Pass: pass, Clip: o.Clip, ClipNorm: float32(o.ClipNorm), ClipGamma: float32(o.ClipGamma),
+		Precision: o.Precision, Emulated: o.emulated,
 		ClipPer: o.ClipPer, ClipShares: o.ClipShares, Length: g.batch.length(), Trainable: o.Trainable, Freeze: o.Freeze, PerParameter: o.PerParameter && pass != ghost.Weighted,
 	})
 	if err != nil {
@@ -110,6 +119,9 @@ func (g *gradNorms) compile(pass ghost.Pass) (*step, error) {
 	}
 	at, err := g.model.workplace()
 	if err != nil {
+		return nil, err
+	}
+	if err := at.checkPrecision(o.Precision, o.onCPU); err != nil {
 		return nil, err
 	}
 	return newStep(g.env, program, at)

@@ -67,6 +67,7 @@ type FinetuneOptions struct {
 	Microbatch int    `yaml:"microbatch,omitempty"` // records of one run; default by memory
 	MaxMemory  Bytes  `yaml:"max-memory,omitempty"` // of the whole run; default what is free, of which microbatches take a third of what weights, sums and moments leave
 	TwoPass    bool   `yaml:"two-pass,omitempty"`   // norms first, sums second: half the memory
+	Precision  string `yaml:"precision,omitempty"`  // fp32, or on a GPU fp16, bf16: of the products of forward and backward
 	Device     string `yaml:"device,omitempty"`     // cpu, cuda, cuda:N
 	Threads    int    `yaml:"threads,omitempty"`
 	Library    string `yaml:"ort-lib,omitempty"`
@@ -101,10 +102,11 @@ type FinetuneOptions struct {
 
 	givenThreads int // Threads before they were divided among the ranks of a machine
 
-	search   *dpadam.SearchSpec // of a run of a search by random stopping
-	canaries []tokenize.Record  // of an audit: records after those of Train
-	planted  *plantedGradients  // of an audit: gradients beside those of the records
-	resident bool               // of tests: weights lie in the runtime's memory as on a device, also on the processor
+	search              *dpadam.SearchSpec // of a run of a search by random stopping
+	canaries            []tokenize.Record  // of an audit: records after those of Train
+	planted             *plantedGradients  // of an audit: gradients beside those of the records
+	halfOnCPU, emulated bool               // of tests: a half precision on the processor, ghost.Spec.Emulated
+	resident            bool               // of tests: weights lie in the runtime's memory as on a device, also on the processor
 }
 
 // rho is the allowance for the single precision of norms and sums, at least ten
@@ -144,7 +146,7 @@ func (o *FinetuneOptions) validate() error {
 			return usage("%s %q: there are %s", choice.flag, choice.value, strings.Join(choice.allowed[1:], ", "))
 		}
 	}
-	if _, err := parseDevice(o.Device); err != nil {
+	if err := o.validateDevice(); err != nil {
 		return err
 	}
 	for _, check := range []func() error{o.validateRanks, o.validateUnits, o.validateBudget, o.validateEvaluation, o.validateNumbers, o.validateClipping} {

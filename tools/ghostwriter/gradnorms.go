@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
@@ -18,7 +20,7 @@ type gradnormsReport struct {
 func (a *app) gradnormsCommand() *cobra.Command {
 	var f modelFlags
 	var o runtime.GradNormsOptions
-	var batch, sum, clip, per, shares string
+	var batch, sum, clip, per, shares, precision string
 	c := &cobra.Command{
 		Use:   "gradnorms MODEL --loss L --batch FILE",
 		Short: "Per-example losses and gradient norms on raw tensors",
@@ -38,6 +40,9 @@ func (a *app) gradnormsCommand() *cobra.Command {
 			}
 			defer m.Close()
 			o.Clip, o.Sum, o.Trainable, o.Freeze = ghost.ClipRule(clip), sum != "", f.trainable, f.freeze
+			if o.Precision, err = ghost.ParsePrecision(precision); err != nil {
+				return fmt.Errorf("%w: --precision: %v", errCommandLine, err)
+			}
 			o.ClipPer, o.ClipShares = ghost.Grouping(per), ghost.Sharing(shares)
 			r, err := m.GradNorms(cmd.Context(), b, o)
 			if err != nil {
@@ -63,6 +68,7 @@ func (a *app) gradnormsCommand() *cobra.Command {
 	groupFlags(fl, &per, &shares)
 	fl.StringVar(&sum, "sum", "", "write the sum of factor times gradient, by parameter, to this .safetensors file")
 	fl.BoolVar(&o.PerParameter, "per-parameter", false, "also give each parameter's norms")
+	fl.StringVar(&precision, "precision", "", "fp32, or with --device cuda fp16 or bf16: of the products of forward and backward (default fp32)")
 	fl.BoolVar(&o.TwoPass, "two-pass", false, "compute the sum in a second pass instead of by book-keeping")
 	return c
 }

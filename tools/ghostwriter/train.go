@@ -165,6 +165,7 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 
 	fl.IntVar(&o.Microbatch, "microbatch", 0, "records of one run (default by memory)")
 	fl.Var(&o.MaxMemory, "max-memory", "memory of the run, as 16G; weights, sums and moments take 24 bytes for each trained number (28 with --ema), the microbatch the rest (default: what is free, a third of the rest)")
+	fl.StringVar(&o.Precision, "precision", "", "fp32, or with --device cuda fp16 or bf16: of the products of forward and backward; norms and sums are fp32 (default fp32)")
 	fl.BoolVar(&o.TwoPass, "two-pass", false, "norms in a first pass, sums in a second: less memory, more time")
 
 	fl.Int64Var(&o.DPEvaluate, "dp-evaluate", 0, "how often to evaluate --valid as private data, with noise, paid for by epsilon")
