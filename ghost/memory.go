@@ -1,20 +1,64 @@
 package ghost
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/separate"
 )
 
-// PeakBytes estimates the memory that one run of the program takes above its
-// weights and outputs, for a batch of that many records and that length: the
-// largest sum of live values over the runtime's order of execution. Values of
+// A Peak is the moment of a run at which most memory is in use.
+type Peak struct {
+	// Bytes are what is in use beside weights, sums and everything else that the
+	// caller holds.
+	Bytes int64
+	// Node is the node that runs then.
+	Node string
+	// Live are the values that are held then, the largest first.
+	Live []LiveValue
+}
+
+// A LiveValue is a value that is held in memory.
+type LiveValue struct {
+	Name  string // of the value that was first in its place
+	Op    string // what made it
+	Bytes int64
+}
+
+// PeakBytes predicts the memory of one run; see Peak.
+func (p *Program) PeakBytes(records, length int64) int64 { return p.Peak(records, length).Bytes }
+
+// Peak predicts the memory that one run of the program takes for a batch of that
+// many records and that length: the largest sum of live values over the runtime's
+// order of execution, where values share memory as the runtime lets them
+// (memory_plan.go). The records are taken to be finite: where a microbatch holds
+// one that is not, the product that deselects it copies its two sides. Values of
 // unknown extents count as nothing.
-func (p *Program) PeakBytes(records, length int64) int64 {
+func (p *Program) Peak(records, length int64) Peak {
 	values, err := infer.Graph(p.Graph, infer.Declared)
 	if err != nil {
-		return 0
+		return Peak{}
 	}
+	m := &memoryPlan{graph: p.Graph, env: p.extents(records, length), given: map[string]bool{}, values: values}
+	for _, in := range p.Graph.Inputs {
+		m.given[in.Name] = true
+	}
+	for name := range p.Graph.Inits {
+		m.given[name] = true
+	}
+	for _, o := range p.Graph.Outputs {
+		m.given[o.Name] = true // written where the caller says
+	}
+	m.run(executionOrder(p.Graph.Nodes))
+	peak := Peak{Bytes: m.peak, Node: m.peakNode, Live: m.peakLive}
+	slices.SortStableFunc(peak.Live, func(a, b LiveValue) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	return peak
+}
+
+// extents gives every symbol of the inputs a value.
+func (p *Program) extents(records, length int64) map[string]int64 {
 	env := map[string]int64{separate.BatchSymbol: records, separate.SequenceSymbol: length, "label_words": 2}
 	for _, in := range p.Graph.Inputs {
 		for _, d := range in.Dims { // a decoder's length, for instance
@@ -23,46 +67,15 @@ func (p *Program) PeakBytes(records, length int64) int64 {
 			}
 		}
 	}
-	size := func(name string) int64 {
-		if p.Graph.Output(name) != nil { // written where the caller says
-			return 0
-		}
-		return bytesOf(values.Of(name), env)
-	}
-	order := executionOrder(p.Graph)
-	last := map[string]int{}
-	for i, n := range order {
-		for _, in := range n.Reads() {
-			last[in] = i
-		}
-	}
-	var live, peak int64
-	for i, n := range order {
-		for _, o := range n.Outputs {
-			live += size(o)
-		}
-		peak = max(peak, live)
-		seen := map[string]bool{}
-		for _, in := range n.Reads() {
-			if last[in] == i && !seen[in] && p.Graph.Inits[in] == nil && p.Graph.Input(in) == nil {
-				live -= size(in)
-			}
-			seen[in] = true
-		}
-	}
-	return peak
+	return env
 }
 
+// bytesOf is the size of a value, 0 where it is not known.
 func bytesOf(info infer.Info, env map[string]int64) int64 {
 	if !info.Ranked {
 		return 0
 	}
-	n := int64(4)
-	if info.DType == ir.Int64 || info.DType == ir.Float64 {
-		n = 8
-	} else if info.DType == ir.Bool {
-		n = 1
-	}
+	n := elementSize(info.DType)
 	for _, d := range info.Shape {
 		e, ok := d.Eval(env)
 		if !ok {
@@ -73,58 +86,14 @@ func bytesOf(info infer.Info, env map[string]int64) int64 {
 	return n
 }
 
-// executionOrder imitates onnxruntime: a depth-first walk from the leaves
-// (nodes whose outputs nobody reads), the highest node index first, inputs of
-// the highest index first, each node after its inputs.
-func executionOrder(g *ir.Graph) []*ir.Node {
-	producer, index := map[string]*ir.Node{}, map[*ir.Node]int{}
-	for i, n := range g.Nodes {
-		index[n] = i
-		for _, o := range n.Outputs {
-			producer[o] = n
-		}
+func elementSize(d ir.DType) int64 {
+	switch d {
+	case ir.Int64, ir.Float64, ir.Uint64:
+		return 8
+	case ir.Float16, ir.BFloat16:
+		return 2
+	case ir.Bool, ir.Int8, ir.Uint8:
+		return 1
 	}
-	read := map[string]bool{}
-	for _, n := range g.Nodes {
-		for _, in := range n.Reads() {
-			read[in] = true
-		}
-	}
-	done := make([]bool, len(g.Nodes))
-	order := make([]*ir.Node, 0, len(g.Nodes))
-	var visit func(n *ir.Node)
-	visit = func(n *ir.Node) {
-		if done[index[n]] {
-			return
-		}
-		done[index[n]] = true
-		var before []*ir.Node
-		for _, in := range n.Reads() {
-			if p := producer[in]; p != nil && !done[index[p]] {
-				before = append(before, p)
-			}
-		}
-		for len(before) > 0 { // highest index first
-			top := 0
-			for i := range before {
-				if index[before[i]] > index[before[top]] {
-					top = i
-				}
-			}
-			visit(before[top])
-			before[top] = before[len(before)-1]
-			before = before[:len(before)-1]
-		}
-		order = append(order, n)
-	}
-	for i := len(g.Nodes) - 1; i >= 0; i-- {
-		leaf := true
-		for _, o := range g.Nodes[i].Outputs {
-			leaf = leaf && !read[o]
-		}
-		if leaf {
-			visit(g.Nodes[i])
-		}
-	}
-	return order
+	return 4
 }

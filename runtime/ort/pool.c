@@ -37,6 +37,7 @@ typedef struct block {
   struct block *before, *after;  // of a gap: others, in no order
   char *at;
   size_t size;
+  size_t held;  // of a gap: bytes that may lie in memory; the rest was never written, or given back
   bool gap;
 } block;
 
@@ -50,6 +51,8 @@ enum {
 static struct {
   pthread_mutex_t lock;
   char *bottom, *top, *ready, *end;  // values lie below top; [bottom, ready) may be used
+  char *written;                     // above it, and above top, nothing lies in memory
+  size_t gaps_hold;                  // bytes of gaps that may lie in memory
   block *highest, *gaps, *spare;
   gw_pool_stats stats;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -70,8 +73,10 @@ static void drop_block(block *b) {
   pool.spare = b;
 }
 
-static void add_gap(block *b) {
+static void add_gap(block *b, size_t held) {
   b->gap = true;
+  b->held = held;
+  pool.gaps_hold += held;
   b->before = NULL;
   b->after = pool.gaps;
   if (pool.gaps != NULL) pool.gaps->before = b;
@@ -80,6 +85,7 @@ static void add_gap(block *b) {
 
 static void remove_gap(block *b) {
   b->gap = false;
+  pool.gaps_hold -= b->held;
   if (b->before != NULL) b->before->after = b->after;
   if (b->after != NULL) b->after->before = b->before;
   if (pool.gaps == b) pool.gaps = b->after;
@@ -97,18 +103,20 @@ static block *best_gap(size_t size) {
 
 // Takes size bytes from the lower end of a gap.
 static block *take(block *g, size_t size) {
+  size_t held;
   remove_gap(g);
   if (g->size > size) {
     block *rest = new_block();
     if (rest != NULL) {  // without memory for a rest the value has it all
       rest->at = g->at + size;
       rest->size = g->size - size;
+      held = g->held < rest->size ? g->held : rest->size;
       rest->below = g;
       rest->above = g->above;
       g->above->below = rest;  // a gap is never the highest block
       g->above = rest;
       g->size = size;
-      add_gap(rest);
+      add_gap(rest, held);
     }
   }
   return g;
@@ -134,7 +142,43 @@ static block *extend(size_t size) {
   if (pool.highest != NULL) pool.highest->above = b;
   pool.highest = b;
   pool.top += size;
+  if (pool.written < pool.top) pool.written = pool.top;
   return b;
+}
+
+// What may lie in memory: values, what gaps hold, and what is left above the top.
+static size_t held(void) { return pool.stats.used + pool.gaps_hold + (size_t)(pool.written - pool.top); }
+
+// Gives the whole pages of [from, to) back; they read as zeros when they are next used.
+static void give_back(char *from, char *to) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  char *first = (char *)(((uintptr_t)from + page - 1) / page * page), *last = (char *)((uintptr_t)to / page * page);
+  if (first < last) madvise(first, last - first, MADV_DONTNEED);
+}
+
+static void empty(block *gap) {
+  give_back(gap->at, gap->at + gap->size);
+  pool.gaps_hold -= gap->held;
+  gap->held = 0;
+}
+
+static void empty_top(void) {
+  give_back(pool.top, pool.written);
+  pool.written = pool.top;
+}
+
+// Gives memory back that no value lies in until no more is held than values ever took at one time: a value that fits
+// into no gap then costs new pages, but the peak stays that of the values.
+static void hold_no_more(void) {
+  if (held() > pool.stats.most_used && pool.written > pool.top) empty_top();
+  while (held() > pool.stats.most_used && pool.gaps_hold > 0) {
+    block *g, *most = pool.gaps;
+    for (g = most; g != NULL; g = g->after) {
+      if (g->held > most->held) most = g;
+    }
+    empty(most);
+  }
+  if (held() > pool.stats.most_held) pool.stats.most_held = held();
 }
 
 static void *alloc_locked(size_t size) {
@@ -143,9 +187,8 @@ static void *alloc_locked(size_t size) {
   if (b == NULL) return NULL;
   memcpy(b->at, &b, sizeof b);
   pool.stats.used += b->size;
-  pool.stats.top = pool.top - pool.bottom;
   if (pool.stats.used > pool.stats.most_used) pool.stats.most_used = pool.stats.used;
-  if (pool.stats.top > pool.stats.most_top) pool.stats.most_top = pool.stats.top;
+  hold_no_more();
   return b->at + header;
 }
 
@@ -173,23 +216,25 @@ static block *join_below(block *b) {
 }
 
 static void free_locked(block *b) {
+  size_t held = b->size;
   pool.stats.used -= b->size;
   if (b->below != NULL && b->below->gap) {
+    held += b->below->held;
     remove_gap(b->below);
     b = join_below(b);
   }
   if (b->above != NULL && b->above->gap) {
+    held += b->above->held;
     remove_gap(b->above);
     join_below(b->above);
   }
   if (b->above != NULL) {
-    add_gap(b);
+    add_gap(b, held);
     return;
   }
   pool.top = b->at;
   pool.highest = b->below;
   if (b->below != NULL) b->below->above = NULL;
-  pool.stats.top = pool.top - pool.bottom;
   drop_block(b);
 }
 
@@ -209,30 +254,22 @@ void gw_pool_free(void *p) {
 void gw_pool_read(gw_pool_stats *stats) {
   pthread_mutex_lock(&pool.lock);
   *stats = pool.stats;
+  stats->held = held();
   pthread_mutex_unlock(&pool.lock);
 }
 
 void gw_pool_restart(void) {
   pthread_mutex_lock(&pool.lock);
-  pool.stats.most_used = pool.stats.used;
-  pool.stats.most_top = pool.stats.top;
+  pool.stats.most_used = pool.stats.most_held = pool.stats.used;
+  hold_no_more();
   pthread_mutex_unlock(&pool.lock);
-}
-
-// Gives the whole pages of [from, to) back; they read as zeros when they are next used.
-static void give_back(char *from, char *to) {
-  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  char *first = (char *)(((uintptr_t)from + page - 1) / page * page), *last = (char *)((uintptr_t)to / page * page);
-  if (first < last) madvise(first, last - first, MADV_DONTNEED);
 }
 
 void gw_pool_trim(void) {
   block *g;
   pthread_mutex_lock(&pool.lock);
-  if (pool.bottom != NULL) {
-    for (g = pool.gaps; g != NULL; g = g->after) give_back(g->at, g->at + g->size);
-    give_back(pool.top, pool.ready);
-  }
+  for (g = pool.gaps; g != NULL; g = g->after) empty(g);
+  if (pool.written > pool.top) empty_top();
   pthread_mutex_unlock(&pool.lock);
 }
 
@@ -242,7 +279,7 @@ static bool reserve(void) {
   for (size = (size_t)1 << (sizeof(void *) == 8 ? 43 : 29); size >= (size_t)1 << 28; size /= 2) {
     void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) continue;
-    pool.bottom = pool.top = pool.ready = p;
+    pool.bottom = pool.top = pool.ready = pool.written = p;
     pool.end = pool.bottom + size;
     return true;
   }

@@ -12,20 +12,18 @@ import (
 
 // PoolStats is the state of the memory that the runtime's values lie in, in bytes.
 type PoolStats struct {
-	Used, MostUsed int64 // of values: now, and at most since the last restart
-	// Top is where the highest value ends; what lies below and is not used are gaps. MostTop is the memory that the
-	// pool has taken from the system.
-	Top, MostTop int64
+	Used, MostUsed int64 // by values: now, and at most since the last restart
+	Held, MostHeld int64 // with what is kept for the next values, which never exceeds the most that values used
 }
 
 // Pool reads the pool's state. It is zero where the system has none.
 func (e *Env) Pool() PoolStats {
 	var s C.gw_pool_stats
 	C.gw_pool_read(&s)
-	return PoolStats{Used: int64(s.used), MostUsed: int64(s.most_used), Top: int64(s.top), MostTop: int64(s.most_top)}
+	return PoolStats{Used: int64(s.used), MostUsed: int64(s.most_used), Held: int64(s.held), MostHeld: int64(s.most_held)}
 }
 
-// RestartPool begins a new measurement of what is used at most.
+// RestartPool begins a new measurement of what is used and held at most, with the memory of the present values.
 func (e *Env) RestartPool() { C.gw_pool_restart() }
 
 // TrimPool gives memory in which no value lies back to the system.

@@ -4,9 +4,9 @@
 
 #include "api_table.h"
 
-// What a pool holds, in bytes: of values now and at most, and the end of the highest value now and at most.
+// What a pool holds, in bytes: values, now and at most, and with memory that no value lies in any more.
 typedef struct {
-  size_t used, most_used, top, most_top;
+  size_t used, most_used, held, most_held;
 } gw_pool_stats;
 
 // Makes the process's pool and registers it with the runtime's environment as the allocator of main memory. *registered
@@ -15,7 +15,7 @@ OrtStatus *gw_pool_register(const OrtApi *api, uint32_t version, bool *registere
 
 void gw_pool_read(gw_pool_stats *stats);
 
-// Begins a new measurement of most_used and most_top.
+// Begins a new measurement of what is used and held at most: gives back what is above the present values.
 void gw_pool_restart(void);
 
 // Gives the pages that no value lies in back to the system.

@@ -56,8 +56,15 @@ func TestPool(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if after := e.Pool(); after.Used != before.Used || after.Top != before.Top {
+	after := e.Pool()
+	if after.Used != before.Used {
 		t.Errorf("all is freed, but the pool went from %+v to %+v", before, after)
+	}
+	if after.MostHeld > after.MostUsed || after.Held > after.MostUsed {
+		t.Errorf("the pool holds more than values ever used: %+v", after)
+	}
+	if e.TrimPool(); e.Pool().Held != before.Used {
+		t.Errorf("after trimming the pool still holds memory: %+v", e.Pool())
 	}
 }
 
@@ -70,7 +77,7 @@ func TestPoolGaps(t *testing.T) {
 	const unit = 64 << 10
 	take := func(units int) unsafe.Pointer { return poolAlloc(units*unit - cacheLine) }
 	a, b, c, d, last := take(4), take(2), take(1), take(3), take(1)
-	top := e.Pool().Top
+	used := e.Pool().Used
 	poolFree(a)
 	poolFree(d)
 	if p := take(3); p != d {
@@ -82,11 +89,27 @@ func TestPoolGaps(t *testing.T) {
 	if p := take(10); p != a {
 		t.Error("neighbouring gaps are not one")
 	}
-	if e.Pool().Top != top {
-		t.Error("the pool grew although a gap was large enough")
+	if e.Pool().Used != used {
+		t.Error("what is used is not what was taken")
 	}
 	poolFree(a)
 	poolFree(last)
+	// A value that fits into no gap takes new memory; what the gaps hold goes.
+	e.RestartPool()
+	low, high := take(40), take(1)
+	poolFree(low)
+	big := take(60)
+	if s := e.Pool(); s.MostHeld > s.MostUsed {
+		t.Errorf("the pool holds more than values ever used: %+v", s)
+	}
+	if p := take(40); p != low {
+		t.Error("the gap whose memory went is not used again")
+	} else {
+		clear(unsafe.Slice((*byte)(p), 30*unit))
+		poolFree(p)
+	}
+	poolFree(big)
+	poolFree(high)
 }
 
 // Sessions share the pool: what one has given back the next one takes.
@@ -107,7 +130,7 @@ func TestPoolIsShared(t *testing.T) {
 		if _, err := s.Run(t.Context(), feeds); err != nil {
 			t.Fatal(err)
 		}
-		return e.Pool().MostTop
+		return e.Pool().MostHeld
 	}
 	first := run()
 	if first < 4*rows*width*6 { // the activations of six layers are kept for the backward pass
