@@ -22,6 +22,7 @@ type Accumulator struct {
 	clip         float64 // C_t, the plan's C unless it adapts
 	microbatches int64
 	parts        []float64 // squared norms of a sum's stretches
+	whole        [1]Part   // a sum that is one part
 	level        level
 	err          error // the first failure; the step cannot be released any more
 }
@@ -63,25 +64,40 @@ func (s *Spec) normTolerance() float64 {
 // records*C (ErrSensitivity), or if there are more records or microbatches than the plan
 // proves its noise for (ErrMisuse).
 func (a *Accumulator) Add(sum []float32, records int) error {
-	if a.err != nil {
-		return a.err
-	}
-	switch {
-	case a.plan.spec.RecordsPerUnit > 0:
-		a.err = fmt.Errorf("%w: the plan's units are added one at a time (AddUnit)", ErrMisuse)
-	case a.plan.Adapts():
-		a.err = fmt.Errorf("%w: under adaptive clipping a sum is added with the count of its records (AddCounted)", ErrMisuse)
-	default:
-		a.err = a.add(sum, records, 1)
+	if a.err == nil {
+		if a.err = a.takesSums(); a.err == nil {
+			a.err = a.add(sum, records, 1)
+		}
 	}
 	return a.err
 }
 
+// takesSums refuses plans whose sums are not added by Add.
+func (a *Accumulator) takesSums() error {
+	switch {
+	case a.plan.spec.RecordsPerUnit > 0:
+		return fmt.Errorf("%w: the plan's units are added one at a time (AddUnit)", ErrMisuse)
+	case a.plan.Adapts():
+		return fmt.Errorf("%w: under adaptive clipping a sum is added with the count of its records (AddCounted)", ErrMisuse)
+	}
+	return nil
+}
+
 // add adds factor*sum.
 func (a *Accumulator) add(sum []float32, records int, factor float64) error {
+	if int64(len(sum)) != a.plan.spec.Dim {
+		return fmt.Errorf("%w: sum has %d coordinates, the plan %d", ErrMisuse, len(sum), a.plan.spec.Dim)
+	}
+	a.whole[0] = Part{Data: sum}
+	defer func() { a.whole[0] = Part{} }()
+	return a.addParts(a.whole[:], records, factor)
+}
+
+// addParts adds factor times the parts.
+func (a *Accumulator) addParts(parts []Part, records int, factor float64) error {
 	s := &a.plan.spec
-	if int64(len(sum)) != s.Dim {
-		return fmt.Errorf("%w: sum has %d coordinates, the plan %d", ErrMisuse, len(sum), s.Dim)
+	if err := checkParts(parts, s.Dim); err != nil {
+		return err
 	}
 	if records < 0 || a.records+int64(records) > s.Records {
 		return fmt.Errorf("%w: %d more records after %d, the plan has %d", ErrMisuse, records, a.records, s.Records)
@@ -92,35 +108,42 @@ func (a *Accumulator) add(sum []float32, records int, factor float64) error {
 	}
 	a.records += int64(records)
 	a.microbatches++
+	if factor == 0 {
+		return nil
+	}
 	limit := math.Inf(1)
 	if a.clip > 0 {
 		limit = float64(records) * a.clip * (1 + s.normTolerance())
 	}
-	switch {
-	case factor == 0:
-		return nil
-	case a.k != nil:
-		return a.addLattice(sum, factor, limit)
+	square := 0.0
+	for _, p := range parts {
+		if a.k != nil {
+			square += a.addLattice(p, factor)
+		} else {
+			square += a.addPlain(p, factor)
+		}
 	}
-	return a.addPlain(sum, factor, limit)
+	return checkNorm(math.Sqrt(square), limit)
 }
 
-// addLattice scales by C_1/C_t, which is 1 unless the plan adapts C, rounds and adds.
-// |S_j| <= |S| <= limit <= N*C_t*(1+2^-9) is checked before the step can be released, so no K_j
-// can have overflowed then (latticeAt).
-func (a *Accumulator) addLattice(sum []float32, factor, limit float64) error {
+// addLattice scales by C_1/C_t, which is 1 unless the plan adapts C, rounds and adds, and returns
+// the squared norm of what it added. |S_j| <= |S| <= limit <= N*C_t*(1+2^-9) is checked before the
+// step can be released, so no K_j can have overflowed then (latticeAt).
+func (a *Accumulator) addLattice(p Part, factor float64) float64 {
 	inv := math.Ldexp(a.plan.spec.ClipNorm/a.clip, -a.lattice.Exponent)
-	parallel(len(sum), updateStretch, func(lo, hi int) {
-		a.parts[lo/updateStretch] = a.level.addRounded(a.k[lo:hi], sum[lo:hi], factor, inv)
-	})
-	return checkNorm(math.Sqrt(total(a.parts)), limit)
+	k := a.k[p.Start:]
+	return a.overStretches(len(p.Data), func(lo, hi int) float64 { return a.level.addRounded(k[lo:hi], p.Data[lo:hi], factor, inv) })
 }
 
-func (a *Accumulator) addPlain(sum []float32, factor, limit float64) error {
-	parallel(len(sum), updateStretch, func(lo, hi int) {
-		a.parts[lo/updateStretch] = a.level.addPlain(a.f[lo:hi], sum[lo:hi], factor)
-	})
-	return checkNorm(math.Sqrt(total(a.parts)), limit)
+func (a *Accumulator) addPlain(p Part, factor float64) float64 {
+	f := a.f[p.Start:]
+	return a.overStretches(len(p.Data), func(lo, hi int) float64 { return a.level.addPlain(f[lo:hi], p.Data[lo:hi], factor) })
+}
+
+// overStretches adds up, in order, what add returns for each stretch of n coordinates.
+func (a *Accumulator) overStretches(n int, add func(lo, hi int) float64) float64 {
+	parallel(n, updateStretch, func(lo, hi int) { a.parts[lo/updateStretch] = add(lo, hi) })
+	return total(a.parts[:(n+updateStretch-1)/updateStretch])
 }
 
 // total adds in order, so that a sum does not depend on which goroutine was faster.

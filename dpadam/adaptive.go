@@ -195,22 +195,27 @@ func (a *Accumulator) SetClipNorm(c float64) error {
 // norm is at most the clipping norm. A record without a gradient (cut out, or all zero) is within;
 // one whose gradient is not finite is not. Every record has exactly one bit.
 func (a *Accumulator) AddCounted(sum []float32, records, within int) error {
-	if a.err != nil {
-		return a.err
-	}
-	switch {
-	case a.plan.spec.adaptive() == nil:
-		a.err = fmt.Errorf("%w: the plan's clipping norm is fixed, nothing is counted", ErrMisuse)
-	case a.plan.spec.RecordsPerUnit > 0:
-		a.err = fmt.Errorf("%w: the plan's units are added one at a time (AddUnitCounted)", ErrMisuse)
-	case within < 0 || within > records:
-		a.err = fmt.Errorf("%w: the records within the clipping norm must be among the %d of the microbatch", ErrMisuse, records)
-	default:
-		if a.err = a.add(sum, records, 1); a.err == nil {
-			a.doubled += int64(2*within - records)
+	if a.err == nil {
+		if a.err = a.takesCounted(records, within); a.err == nil {
+			if a.err = a.add(sum, records, 1); a.err == nil {
+				a.doubled += int64(2*within - records)
+			}
 		}
 	}
 	return a.err
+}
+
+// takesCounted refuses plans whose sums are not added with a count, and counts that can't be.
+func (a *Accumulator) takesCounted(records, within int) error {
+	switch {
+	case a.plan.spec.adaptive() == nil:
+		return fmt.Errorf("%w: the plan's clipping norm is fixed, nothing is counted", ErrMisuse)
+	case a.plan.spec.RecordsPerUnit > 0:
+		return fmt.Errorf("%w: the plan's units are added one at a time (AddUnitCounted)", ErrMisuse)
+	case within < 0 || within > records:
+		return fmt.Errorf("%w: the records within the clipping norm must be among the %d of the microbatch", ErrMisuse, records)
+	}
+	return nil
 }
 
 // AddUnitCounted is AddUnit under an adaptive plan: within says whether the norm of the unit's

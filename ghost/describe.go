@@ -118,6 +118,14 @@ func (c *compiler) outputMeaning(name string) string {
 			return fmt.Sprintf("Σ weight·gradient of %s over the records; not private", param)
 		}
 	}
+	for param, r := range p.Rows {
+		switch name {
+		case r.IDs:
+			return fmt.Sprintf("the rows of %s that the rows of %s are to be added to; not private", param, r.Values)
+		case r.Values:
+			return fmt.Sprintf("weighted gradients of single rows of %s; not private", param)
+		}
+	}
 	return ""
 }
 

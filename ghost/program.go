@@ -53,6 +53,9 @@ type Spec struct {
 	Trainable, Freeze []string
 	// PerParameter asks for each parameter's norm as an output.
 	PerParameter bool
+	// RowsApart leaves the look-ups' share of tables of that many elements and more
+	// out of their sums, see Program.Rows; 0 of none.
+	RowsApart int64
 	// KeepWeights makes the parameters' present values defaults of their
 	// inputs, so that the program runs without being fed weights.
 	KeepWeights bool
@@ -88,6 +91,9 @@ type Program struct {
 	GroupNorm         string
 	Prediction        string // int64 [B], of losses over classes
 	Sums, ByParameter map[string]string
+	// Rows are what is to be added to the sums of large tables, by parameter, where
+	// the spec has RowsApart. A table that is only looked up in has no other sum.
+	Rows map[string]RowSum
 	// Names of inputs.
 	Valid, ClipNorm, ClipGamma, Weight string
 	Data, Labels                       []*ir.ValueInfo
@@ -114,7 +120,7 @@ func (p *Prepared) Compile(s Spec) (*Program, error) {
 		return nil, err
 	}
 	c := &compiler{model: p, spec: s, Builder: onnxgrad.NewBuilder(g, values), out: &Program{
-		Graph: g, Data: slices.Clone(g.Inputs), Left: p.Left, Sums: map[string]string{}, ByParameter: map[string]string{}, Forms: map[string]string{},
+		Graph: g, Data: slices.Clone(g.Inputs), Left: p.Left, Sums: map[string]string{}, ByParameter: map[string]string{}, Rows: map[string]RowSum{}, Forms: map[string]string{},
 	}}
 	c.out.Selection = chosen
 	for i, param := range p.Parameters {
@@ -368,7 +374,14 @@ func (c *compiler) sums(parts map[string][]contribution, factor string, sel sele
 		if factors != nil {
 			s.factor = factors[name]
 		}
-		c.out.Sums[name] = c.emit(c.sumName(name), s.sum(c.collected.trained[name], parts[name]))
+		param := c.collected.trained[name]
+		rest, lookUps := c.splitRows(param, parts[name])
+		if len(lookUps) > 0 {
+			c.out.Rows[name] = c.emitRows(s, param, lookUps)
+		}
+		if len(rest) > 0 {
+			c.out.Sums[name] = c.emit(c.sumName(name), s.sum(param, rest))
+		}
 	}
 }
 

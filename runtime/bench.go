@@ -229,6 +229,6 @@ func (b *bench) load(p *ghost.Program) (err error) {
 	if b.weights, err = loadWeights(b.prepared, p.Trained, frozen); err != nil {
 		return err
 	}
-	b.trainer.sums = b.weights.Trained.Like()
+	b.trainer.sums, b.trainer.kept = b.weights.Trained.Like(), &microSum{}
 	return nil
 }

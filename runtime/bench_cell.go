@@ -21,6 +21,7 @@ type benchCell struct {
 	steps    map[ghost.Pass]*step
 	shared   *Batch
 	closers  []func() error
+	see      func(*microSum) // shows a test what a run computed
 }
 
 func (b *bench) newCell(length, size int) *benchCell {
@@ -162,7 +163,7 @@ func (c *benchCell) program(pass ghost.Pass) (*ghost.Program, error) {
 	if p := c.programs[pass]; p != nil {
 		return p, nil
 	}
-	p, err := c.prepared.Compile(ghost.Spec{Loss: c.BenchOptions.Loss, Pass: pass, ClipNorm: benchClipNorm, Length: int64(c.Length)})
+	p, err := c.prepared.Compile(ghost.Spec{Loss: c.BenchOptions.Loss, Pass: pass, ClipNorm: benchClipNorm, Length: int64(c.Length), RowsApart: rowsApart})
 	if err != nil {
 		return nil, usageUnless(err)
 	}

@@ -33,7 +33,8 @@ func (c *benchCell) openLogical() (benchRun, error) {
 	}
 	set := newStepSet(c.model.env, c.prepared, ghost.Spec{}, workplace{threads: c.Threads})
 	set.byLength[c.Length] = &plannedStep{program: s.program, longest: c.Length, step: s}
-	t := &trainer{options: o, plan: plan, data: data, weights: c.weights, sums: c.trainer.sums, steps: set, size: c.Microbatch}
+	t := &trainer{options: o, plan: plan, data: data, weights: c.weights, sums: c.trainer.sums, kept: c.trainer.kept, steps: set, size: c.Microbatch}
+	t.own = t.ranks.own(plan.Spec().Dim)
 	if t.optimizer, err = dpadam.NewOptimizer(plan, nil); err != nil {
 		return nil, err
 	}

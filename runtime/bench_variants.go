@@ -128,14 +128,22 @@ func (c *benchCell) openClipped() (benchRun, error) {
 	return c.summing(s, feeds, nil)
 }
 
-// summing runs a step whose sums go into the arena, as in training.
+// summing runs a step whose sums stay where the run leaves them, as in training.
 func (c *benchCell) summing(s *step, feeds, options map[string]*ort.Tensor) (benchRun, error) {
 	fetches, err := c.trainer.fetches(s.program)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) error {
-		_, err := s.run(ctx, feeds, c.weights, options, fetches)
+		out, err := s.run(ctx, feeds, c.weights, options, fetches)
+		if err != nil {
+			return err
+		}
+		err = c.trainer.kept.take(s.program, c.trainer.sums, out)
+		if c.see != nil {
+			c.see(c.trainer.kept)
+		}
+		c.trainer.kept.release()
 		return err
 	}, nil
 }

@@ -185,6 +185,9 @@ func (f *finetune) compile(ctx context.Context) error {
 	}
 	t := &trainer{options: o, data: f.data, ranks: f.ranks}
 	f.trainer = t
+	if f.memory == nil && f.data.units == nil && o.planted == nil {
+		t.kept, spec.RowsApart = &microSum{}, rowsApart
+	}
 	set := func(pass ghost.Pass) *stepSet {
 		spec.Pass = pass
 		return newStepSet(f.env, f.prepared, spec, f.place)

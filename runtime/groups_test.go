@@ -231,6 +231,7 @@ func TestTrainByGroups(t *testing.T) {
 			if _, err := f.trainer.run(t.Context(), microbatch{[]int{i}, f.data.edge(i), 1}); err != nil {
 				t.Fatal(err)
 			}
+			f.trainer.written()
 			whole := 0.0
 			for _, g := range f.program.Groups {
 				square := 0.0

@@ -75,7 +75,7 @@ func (f *finetune) norms(t *testing.T, length int) []float64 {
 		if _, err := f.trainer.run(t.Context(), microbatch{[]int{i}, edge, 1}); err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, math.Sqrt(squares(f.trainer.sums.Data()))/f.plan.ClipTo())
+		out = append(out, math.Sqrt(squares(f.trainer.written()))/f.plan.ClipTo())
 	}
 	return out
 }

@@ -12,15 +12,19 @@ import (
 )
 
 // A trainer takes private steps: sample, microbatches, clipped sums, noise,
-// update. It holds everything in flat arenas: weights, the sums of one
-// microbatch (which then take the noised sum), the optimizer's moments.
+// update. It holds everything in flat arenas: weights, the noised sum, the
+// optimizer's moments. The sum of a microbatch lies in the arena of the noised sum
+// or, where nothing asks for it as one vector, where the run left it.
 type trainer struct {
 	options *FinetuneOptions
 	plan    *dpadam.Plan
 	data    *dataset
 	weights *Weights
 	sums    *ort.Arena
+	kept    *microSum // of the last run; nil where it goes into sums
 	unit    []float32 // the sum of a unit of several runs, once one is met
+
+	observed func(noised []float32) // shows a test what a step releases; nil otherwise
 
 	averaged *ort.Arena      // of --ema: what is written in the end; nil otherwise
 	average  *dpadam.Average // keeps averaged up to date
@@ -80,16 +84,25 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	if err := t.options.planted.plant(s, t.sums.Data()); err != nil {
 		return stats, s.Fail(err)
 	}
+	if t.kept != nil { // between runs the runtime's memory is free for the noised sum
+		t.steps.env.TrimPool()
+	}
 	if err := s.Release(ctx, t.sums.Data()); err != nil {
 		return stats, err
 	}
 	t.options.planted.observe(t.sums.Data())
+	if t.observed != nil {
+		t.observed(t.sums.Data())
+	}
 	t.options.Hook.At(dpadam.PointUpdateBefore)
 	weights := t.weights.Trained.Data()
 	t.weights.changed()
 	err = t.optimizer.Update(weights[t.own.Start:t.own.End], t.sums.Data()[t.own.Start:t.own.End], t.plan.LearningRate(n, total))
 	if err = t.ranks.agree(err); err != nil {
 		return stats, err
+	}
+	if t.kept != nil {
+		t.sums.Discard()
 	}
 	if err := t.ranks.gather(weights); err != nil {
 		return stats, err
@@ -114,9 +127,13 @@ func (t *trainer) addRecords(ctx context.Context, s *dpadam.Step, stats *stepSta
 		if err != nil {
 			return err
 		}
-		t.options.planted.see(t.sums.Data())
+		if t.kept == nil {
+			t.options.planted.see(t.sums.Data())
+		}
 		stats.add(r, t.clipTo())
-		if err := t.add(s, m, r); err != nil {
+		err = t.add(s, m, r)
+		t.kept.release()
+		if err != nil {
 			return err
 		}
 	}
@@ -157,13 +174,28 @@ func (t *trainer) warmUp(ctx context.Context) error {
 		if _, err := t.run(ctx, microbatch{nil, edges[i], t.size}); err != nil {
 			return err
 		}
-		for k, v := range t.sums.Data() {
-			if v != 0 {
-				return fmt.Errorf("the training step gives padding a gradient (coordinate %d): this is a fault of ghostwriter; please report the model", k)
-			}
+		k, found := t.nonzero()
+		if t.kept.release(); found {
+			return fmt.Errorf("the training step gives padding a gradient (coordinate %d): this is a fault of ghostwriter; please report the model", k)
 		}
 	}
 	return nil
+}
+
+// nonzero finds a coordinate of the last run's sum that is not 0.
+func (t *trainer) nonzero() (coordinate int, found bool) {
+	parts := []dpadam.Part{{Data: t.sums.Data()}}
+	if t.kept != nil {
+		parts = t.kept.parts
+	}
+	for _, p := range parts {
+		for k, v := range p.Data {
+			if v != 0 {
+				return p.Start + k, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // ran is what a microbatch's run tells of its rows, beside the sums.
@@ -177,7 +209,7 @@ type ran struct {
 }
 
 // run runs a microbatch and leaves the (clipped) sum of the records' gradients in
-// t.sums.
+// t.kept, until that is released, or else in t.sums.
 func (t *trainer) run(ctx context.Context, m microbatch) (*ran, error) {
 	st, err := t.steps.at(m.edge)
 	if err != nil {
@@ -202,6 +234,12 @@ func (t *trainer) run(ctx context.Context, m microbatch) (*ran, error) {
 	out, err := st.run(ctx, feeds, t.weights, options, fetches)
 	if err != nil {
 		return nil, hideData(err)
+	}
+	if t.kept != nil {
+		if err := t.kept.take(st.program, t.sums, out); err != nil {
+			t.kept.release()
+			return nil, err
+		}
 	}
 	if first != nil {
 		return first, nil
@@ -300,13 +338,17 @@ func (t *trainer) firstPass(ctx context.Context, m microbatch, feeds map[string]
 	return r, nil
 }
 
-// fetches binds every sum to its place in the arena, so that no copy is made.
+// fetches asks for what a program says of each row, and for the sums: as the run
+// leaves them, or each in its place in the arena. Neither is copied.
 func (t *trainer) fetches(p *ghost.Program) ([]ort.Fetch, error) {
 	out := []ort.Fetch{{Name: p.Loss}, {Name: p.Finite}}
 	for _, name := range []string{p.Norm, p.GroupNorm} {
 		if name != "" {
 			out = append(out, ort.Fetch{Name: name})
 		}
+	}
+	if t.kept != nil {
+		return append(out, fetchKept(p)...), nil
 	}
 	for _, param := range p.Trained {
 		v, err := t.sums.Tensor(param.Name)

@@ -245,10 +245,13 @@ func stepOf(t *testing.T, o FinetuneOptions, change func(f *finetune)) []float32
 	if change != nil {
 		change(f)
 	}
+	var noised []float32
+	f.trainer.observed = func(v []float32) { noised = slices.Clone(v) }
 	if _, err := f.trainer.step(t.Context(), 1, f.plan.Steps()); err != nil {
 		t.Fatal(err)
 	}
-	return slices.Clone(f.trainer.sums.Data()) // still the noised sum
+	copy(f.trainer.sums.Data(), noised) // for who reads it by parameter
+	return noised
 }
 
 // A user moves the sum by at most C, whether it has one record or a thousand, and counts once. The same gradients

@@ -133,3 +133,11 @@ func (a *Arena) LikeIn(m *DeviceMemory) *Arena {
 	like.data, like.foreign = m.HostFloats(len(a.data))
 	return like
 }
+
+// Discard makes all numbers 0 and gives their memory back to the system until they are written to again, where the
+// system can: for a vector that is needed seldom. An arena in a device's host memory keeps it.
+func (a *Arena) Discard() {
+	if a.foreign || !discard(a.data) {
+		clear(a.data)
+	}
+}
