@@ -14,6 +14,20 @@ import (
 // openLogical prepares whole private steps of the trainer itself, ledger included:
 // every record is sampled (q = 1), so that each step has the same work.
 func (c *benchCell) openLogical() (benchRun, error) {
+	t, err := c.openTrainer()
+	if err != nil {
+		return nil, err
+	}
+	n := int64(0)
+	return func(ctx context.Context) error {
+		n++
+		_, err := t.step(ctx, n, t.plan.Steps())
+		return err
+	}, nil
+}
+
+// openTrainer prepares a trainer of steps that sample every record.
+func (c *benchCell) openTrainer() (*trainer, error) {
 	s, _, err := c.step(ghost.Clipped)
 	if err != nil {
 		return nil, err
@@ -23,9 +37,8 @@ func (c *benchCell) openLogical() (benchRun, error) {
 		return nil, err
 	}
 	o := &FinetuneOptions{ClipNorm: benchClipNorm, Threads: c.Threads}
-	steps := int64(c.Rounds + 1)
 	plan, err := dpadam.NewPlan(dpadam.Config{
-		Records: int64(c.Logical), ExpectedBatch: float64(c.Logical), Steps: steps, NoiseMultiplier: 1, ClipNorm: benchClipNorm, Rho: rho,
+		Records: int64(c.Logical), ExpectedBatch: float64(c.Logical), Steps: int64(c.Rounds + 1), NoiseMultiplier: 1, ClipNorm: benchClipNorm, Rho: rho,
 		Dim: int64(len(c.trainer.sums.Data())), Microbatch: c.Microbatch, Optimizer: dpadam.Adam(1e-9), // the weights stay what they are
 	})
 	if err != nil {
@@ -41,12 +54,7 @@ func (c *benchCell) openLogical() (benchRun, error) {
 	if err := c.startLedger(t, data.size()); err != nil {
 		return nil, err
 	}
-	n := int64(0)
-	return func(ctx context.Context) error {
-		n++
-		_, err := t.step(ctx, n, steps)
-		return err
-	}, nil
+	return t, nil
 }
 
 // startLedger gives a trainer a ledger in a temporary folder.

@@ -142,7 +142,8 @@ func checkExtents(port *ir.ValueInfo, shape []int64, seen map[string]extentSourc
 
 // run runs the program on a checked batch with the given weights and options.
 func (s *step) run(ctx context.Context, batch map[string]*ort.Tensor, w *Weights, options map[string]*ort.Tensor, fetches []ort.Fetch) (map[string]*ort.Tensor, error) {
-	feeds := maps.Clone(batch)
+	feeds := make(map[string]*ort.Tensor, len(s.program.Inputs)+len(batch))
+	maps.Copy(feeds, batch)
 	maps.Copy(feeds, options)
 	there, err := w.current(ctx)
 	if err != nil {
@@ -152,7 +153,7 @@ func (s *step) run(ctx context.Context, batch map[string]*ort.Tensor, w *Weights
 		w.feed(feeds)
 	}
 	for _, in := range s.program.Inputs { // an unused input is not an input of the session
-		if _, ok := feeds[in.Name]; ok && !s.reads(in.Name) {
+		if _, ok := feeds[in.Name]; ok && !s.session.Reads(in.Name) {
 			delete(feeds, in.Name)
 		}
 	}
@@ -166,16 +167,11 @@ func (s *step) run(ctx context.Context, batch map[string]*ort.Tensor, w *Weights
 func (s *step) read(there map[string]*ort.DeviceTensor) map[string]*ort.DeviceTensor {
 	out := make(map[string]*ort.DeviceTensor, len(there))
 	for name, t := range there {
-		if s.reads(name) {
+		if s.session.Reads(name) {
 			out[name] = t
 		}
 	}
 	return out
-}
-
-func (s *step) reads(name string) bool {
-	has := func(i ort.Info) bool { return i.Name == name }
-	return slices.ContainsFunc(s.session.Inputs(), has) || slices.ContainsFunc(s.session.Overridable(), has)
 }
 
 // indexData returns the integer tensors of a batch as int64.

@@ -341,7 +341,8 @@ func (t *trainer) firstPass(ctx context.Context, m microbatch, feeds map[string]
 // fetches asks for what a program says of each row, and for the sums: as the run
 // leaves them, or each in its place in the arena. Neither is copied.
 func (t *trainer) fetches(p *ghost.Program) ([]ort.Fetch, error) {
-	out := []ort.Fetch{{Name: p.Loss}, {Name: p.Finite}}
+	out := make([]ort.Fetch, 0, len(p.Trained)+4)
+	out = append(out, ort.Fetch{Name: p.Loss}, ort.Fetch{Name: p.Finite})
 	for _, name := range []string{p.Norm, p.GroupNorm} {
 		if name != "" {
 			out = append(out, ort.Fetch{Name: name})

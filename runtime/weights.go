@@ -50,11 +50,8 @@ func loadArena(p *ghost.Prepared, params []ghost.Parameter) (*ort.Arena, error) 
 
 // feed adds all parameters to a run's feeds.
 func (w *Weights) feed(feeds map[string]*ort.Tensor) {
-	for _, a := range []*ort.Arena{w.Trained, w.Frozen} {
-		for name, t := range a.Tensors() {
-			feeds[name] = t
-		}
-	}
+	w.Trained.Feed(feeds)
+	w.Frozen.Feed(feeds)
 }
 
 // Patch returns the trained values for every place of the model file that holds

@@ -3,6 +3,7 @@ package ort
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"unsafe"
 )
 
@@ -26,6 +27,9 @@ type Arena struct {
 	index  map[string]int
 
 	foreign bool // data is not Go's memory
+
+	made    sync.Once
+	tensors []*Tensor // of the parameters, made when first asked for
 }
 
 // cacheLine is the alignment of an arena's beginning in bytes.
@@ -97,28 +101,43 @@ func (a *Arena) Offset(name string) (offset int, ok bool) {
 	return offset, ok
 }
 
-// Tensor is a parameter as a tensor over the arena's memory.
+// Tensor is a parameter as a tensor over the arena's memory, always the same one.
 func (a *Arena) Tensor(name string) (*Tensor, error) {
 	i, ok := a.index[name]
 	if !ok {
 		return nil, fmt.Errorf("the arena has no parameter %q", name)
 	}
-	t, err := NewTensor(a.params[i].Shape, a.Slice(name))
-	if err == nil {
-		t.foreign = a.foreign
-	}
-	return t, err
+	return a.all()[i], nil
 }
 
 // Tensors are all parameters by name, as Session.Run takes feeds.
 func (a *Arena) Tensors() map[string]*Tensor {
 	all := make(map[string]*Tensor, len(a.params))
-	for _, p := range a.params {
-		t := &Tensor{dtype: Float32, shape: slices.Clone(p.Shape), n: len(a.Slice(p.Name)), foreign: a.foreign}
-		t.data = unsafe.Pointer(unsafe.SliceData(a.Slice(p.Name)))
-		all[p.Name] = t
-	}
+	a.Feed(all)
 	return all
+}
+
+// Feed adds all parameters to the feeds of a run.
+func (a *Arena) Feed(feeds map[string]*Tensor) {
+	for i, t := range a.all() {
+		feeds[a.params[i].Name] = t
+	}
+}
+
+// all makes the tensors once: a run that is fed hundreds of parameters makes no garbage of them.
+func (a *Arena) all() []*Tensor {
+	a.made.Do(func() {
+		a.tensors = make([]*Tensor, len(a.params))
+		for i, p := range a.params {
+			part := a.Slice(p.Name)
+			t := &Tensor{dtype: Float32, shape: slices.Clone(p.Shape), n: len(part), foreign: a.foreign}
+			if len(part) > 0 {
+				t.data = unsafe.Pointer(unsafe.SliceData(part))
+			}
+			a.tensors[i] = t
+		}
+	})
+	return a.tensors
 }
 
 // Like makes an arena of zeros with the same layout: for gradients, or an optimizer's moments.

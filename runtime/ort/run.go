@@ -113,7 +113,10 @@ func (s *Session) bindInputs(c *call, feeds map[string]*Tensor) error {
 
 // feed checks feeds against the declared inputs and adds them to the call.
 func (s *Session) feed(c *call, feeds map[string]*Tensor) error {
-	for _, name := range slices.Sorted(maps.Keys(feeds)) {
+	names := slices.AppendSeq(make([]string, 0, len(feeds)), maps.Keys(feeds))
+	slices.Sort(names)
+	c.inNames, c.in = slices.Grow(c.inNames, len(names)), slices.Grow(c.in, len(names))
+	for _, name := range names {
 		in, ok := s.feedable[name]
 		if !ok {
 			return fmt.Errorf("the model has no input %q: its inputs are %s", name, listNames(s.inputs))
@@ -139,6 +142,7 @@ func (s *Session) bindOutputs(c *call, fetches []Fetch) error {
 		}
 	}
 	seen := make(map[string]bool, len(fetches))
+	c.outNames, c.out, c.bound = slices.Grow(c.outNames, len(fetches)), slices.Grow(c.out, len(fetches)), slices.Grow(c.bound, len(fetches))
 	for _, f := range fetches {
 		out, ok := s.fetchable[f.Name]
 		switch {

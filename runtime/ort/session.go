@@ -139,6 +139,9 @@ func (s *Session) Inputs() []Info { return infos(s.inputs) }
 // and uses the stored values otherwise.
 func (s *Session) Overridable() []Info { return infos(s.overridable) }
 
+// Reads reports whether a run can be fed the named input, an overridable initializer included.
+func (s *Session) Reads(name string) bool { return s.feedable[name] != nil }
+
 // Outputs lists the outputs that a run can fetch, in the model's order. Exporters sometimes declare shapes that the
 // values do not have; the runtime does not hold them to it.
 func (s *Session) Outputs() []Info { return infos(s.outputs) }
