@@ -1,10 +1,6 @@
 package onnxgrad
 
 import (
-	"fmt"
-
-	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
-	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/sym"
 )
 
@@ -90,100 +86,5 @@ func vjpLogSoftmax(v *VJP) error {
 	}
 	axis := v.Axis(v.Node.Int("axis", -1), v.Rank(v.X(0)))
 	v.Set(0, v.Sub(v.GY(0), v.Mul(v.Op("Exp", nil, v.Y(0)), v.ReduceSum(v.GY(0), true, axis))))
-	return nil
-}
-
-// y = x̂·γ + β, x̂ = (x − μ)·r, over the axes from "axis" on:
-//
-//	x: r·(ĝ − mean ĝ − x̂·mean(ĝ·x̂)),  ĝ = g·γ
-//	γ: g·x̂      β: g
-//
-// μ and r are the operator's second and third results. Where the loss reads them
-// too, x gets gμ/n − gr·r²·x̂/n, n the number of elements that were averaged.
-func vjpLayerNorm(v *VJP) error {
-	rank := v.Rank(v.X(0))
-	mean, inv := v.statistics(rank)
-	hat := ""
-	if v.Want(0) || v.Want(1) {
-		hat = v.Mul(v.Sub(v.X(0), mean), inv)
-	}
-	if v.Want(0) {
-		axes := seq(v.Axis(v.Node.Int("axis", -1), rank), rank+v.Lead)
-		g := v.Mul(v.GY(0), v.X(1))
-		centred := v.Sub(g, v.ReduceMean(g, true, axes...))
-		along := v.Mul(hat, v.ReduceMean(v.Mul(g, hat), true, axes...))
-		v.Set(0, v.Mul(inv, v.Sub(centred, along)))
-		v.setStatistics(axes, hat, inv)
-	}
-	if v.Want(1) {
-		v.SetBroadcast(1, v.Mul(v.GY(0), hat))
-	}
-	if v.Want(2) {
-		v.SetBroadcast(2, v.GY(0))
-	}
-	return nil
-}
-
-// setStatistics adds what the loss's reading of μ and r gives x.
-func (v *VJP) setStatistics(axes []int, hat, inv string) {
-	of := func(i int) bool { return i < len(v.gy) && v.gy[i] != "" }
-	list := make([]int, len(axes))
-	for i, a := range axes {
-		list[i] = a - v.Lead
-	}
-	if of(1) {
-		v.SetRepeated(0, v.divideByCount(v.GY(1), list))
-	}
-	if of(2) {
-		g := v.divideByCount(v.GY(2), list)
-		v.Set(0, v.Op("Neg", nil, v.Mul(v.Mul(g, v.square(inv)), hat)))
-	}
-}
-
-// statistics names the mean and inverse deviation results of the forward node,
-// asking for them where the exporter did not.
-func (v *VJP) statistics(rank int) (mean, inv string) {
-	n := v.Node
-	for len(n.Outputs) < 3 {
-		n.Outputs = append(n.Outputs, "")
-	}
-	for i, suffix := range []string{1: "mean", 2: "inv_std"} {
-		if i > 0 && n.Outputs[i] == "" {
-			n.Outputs[i] = v.fresh(suffix)
-		}
-	}
-	first := v.Axis(n.Int("axis", -1), rank) - v.Lead
-	shape := append([]sym.Dim{}, v.Shape(v.X(0))...)
-	for i := first; i < rank; i++ {
-		shape[i] = sym.Const(1)
-	}
-	for _, o := range n.Outputs[1:] {
-		v.Values.Set(o, infer.Info{DType: ir.Float32, Ranked: true, Shape: shape})
-		v.producer[o] = n
-	}
-	return n.Outputs[1], n.Outputs[2]
-}
-
-// y = x·r·γ, r = 1/√(mean x² + ε), over the axes from "axis" on:
-//
-//	x: r·(ĝ − x̂·mean(ĝ·x̂)),  ĝ = g·γ, x̂ = x·r
-//	γ: g·x̂
-func vjpRMSNorm(v *VJP) error {
-	rank := v.Rank(v.X(0))
-	if v.Want(2) {
-		return fmt.Errorf("it has a shift, which this operator does not define")
-	}
-	axis := v.Axis(v.Node.Int("axis", -1), rank)
-	square := v.ReduceMean(v.Mul(v.X(0), v.X(0)), true, seq(axis-v.Lead, rank)...)
-	r := v.Op("Reciprocal", nil, v.Op("Sqrt", nil, v.Add(square, v.Scalar(v.Node.Float("epsilon", 1e-5)))))
-	hat := v.Mul(v.X(0), r)
-	if v.Want(0) {
-		g := v.Mul(v.GY(0), v.X(1))
-		along := v.Mul(hat, v.ReduceMean(v.Mul(g, hat), true, seq(axis, rank+v.Lead)...))
-		v.Set(0, v.Mul(r, v.Sub(g, along)))
-	}
-	if v.Want(1) {
-		v.SetBroadcast(1, v.Mul(v.GY(0), hat))
-	}
 	return nil
 }

@@ -53,7 +53,7 @@ func canonical(g *ir.Graph, fuse bool) (*Graph, error) {
 		{"evaluation mode", dropTrainingOps}, {"fused operators", defuse}, {"convolutions", linearizeConvolutions}, {"tie", tie},
 	}
 	if fuse {
-		passes = append(passes, pass{"activations", fuseActivations})
+		passes = append(passes, pass{"activations", fuseActivations}, pass{"normalisations", fuseNormalizations})
 	}
 	for _, p := range passes {
 		if err := p.run(c); err != nil {

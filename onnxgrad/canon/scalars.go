@@ -28,11 +28,20 @@ var scalarRules = map[string]scalarRule{
 	"Ceil":       {1, func(a []float32) float32 { return float32(math.Ceil(float64(a[0]))) }},
 }
 
-// foldScalars computes what is made of single floating constants of the graph:
-// TorchScript writes the side of DINOv2's grid of positions as 9.0 to the power 0.5,
-// and takes a shape from it.
+// foldScalars computes what is made of single constants of the graph, in floating
+// point: TorchScript writes the side of DINOv2's grid of positions as 9.0 to the
+// power 0.5, and takes a shape from it; it takes the scale of attention from the
+// root of an extent.
 func foldScalars(c *Graph) error {
+	c.foldNumbers()
+	return nil
+}
+
+func (c *Graph) foldNumbers() {
 	c.Nodes = slices.DeleteFunc(c.Nodes, func(n *ir.Node) bool {
+		if c.foldCast(n) {
+			return true
+		}
 		rule, ok := scalarRules[n.Op]
 		if !ok || n.Domain != "" || len(n.Inputs) != rule.operands || len(n.Outputs) != 1 || c.Output(n.Outputs[0]) != nil {
 			return false
@@ -55,5 +64,22 @@ func foldScalars(c *Graph) error {
 		c.Lifted[n.Outputs[0]] = true
 		return true
 	})
-	return nil
+}
+
+// foldCast computes the cast of a single integer constant to float32.
+func (c *Graph) foldCast(n *ir.Node) bool {
+	if !n.Is("Cast") || ir.DType(n.Int("to", 0)) != ir.Float32 || c.Output(n.Output(0)) != nil {
+		return false
+	}
+	t := c.Inits[n.Input(0)]
+	if t == nil || !c.Lifted[n.Input(0)] || !t.DType.IsInt() || t.Len() != 1 {
+		return false
+	}
+	v, err := t.Ints()
+	if err != nil {
+		return false
+	}
+	c.AddInit(ir.NewFloat32(n.Outputs[0], t.Dims, []float32{float32(v[0])}))
+	c.Lifted[n.Outputs[0]] = true
+	return true
 }

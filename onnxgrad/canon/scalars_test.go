@@ -32,3 +32,26 @@ func TestScalarsAreFolded(t *testing.T) {
 		}
 	}
 }
+
+// The scale of attention, the root of a constant extent, becomes a number.
+func TestScaleFromAnExtentIsFolded(t *testing.T) {
+	g := irtest.New(17).Input("x", ir.Float32, "batch", "sequence", 2, 64).Output("y").Ints("from", nil, -1).Ints("to", nil, 1<<62).Const("one", nil, 1).
+		Node("s = Shape(x)").Node("w = Slice(s,from,to)").Node("f = Cast(w)", attrs{"to": int64(ir.Float32)}).Node("r = Sqrt(f)").Node("i = Div(one,r)").
+		Node("y = Mul(x,i)").Graph()
+	c, err := canon.Canonical(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := infer.Graph(c.Graph, infer.Declared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	canon.FoldShapes(c.Graph, values)
+	scale := c.Inits["i"]
+	if len(c.Nodes) != 1 || scale == nil {
+		t.Fatalf("nodes %v, scale %v", c.Nodes, scale)
+	}
+	if v, err := scale.Float32s(); err != nil || len(v) != 1 || v[0] != 0.125 {
+		t.Errorf("the scale is %v (%v), want 1/8", v, err)
+	}
+}

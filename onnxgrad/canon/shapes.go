@@ -28,6 +28,7 @@ func FoldShapes(g *ir.Graph, values *infer.Values) {
 		}
 	}
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *ir.Node) bool { return f.folded[n] })
+	(&Graph{Graph: g}).foldNumbers()
 	g.Prune()
 	f.dropEmptyInputs()
 }
