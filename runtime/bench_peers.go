@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,7 @@ import (
 // with one:
 //
 //	{"do":"open","model":DIR,"loss":L,"length":T,"microbatch":B,"threads":K}
-//	    → {"by":NAME,"software":{NAME:VERSION},"variants":[{"name":N,"what":TEXT}]}
+//	    → {"by":NAME,"software":{NAME:VERSION},"variants":[{"name":N,"by":NAME,"what":TEXT}]}
 //	{"do":"round","variant":N} → {"seconds":S,"cpu_seconds":C}
 //	{"do":"peak","variant":N}  → {"peak_bytes":P}, measured in a process of its own
 //	{"do":"close"}             → {}
@@ -51,6 +52,7 @@ type peerAnswer struct {
 	Software map[string]string `json:"software"`
 	Variants []struct {
 		Name    string `json:"name"`
+		By      string `json:"by"`
 		What    string `json:"what"`
 		Skipped string `json:"skipped"`
 	} `json:"variants"`
@@ -139,7 +141,7 @@ func (p *BenchPeer) open(ctx context.Context, c *benchCell) ([]*timed, error) {
 			continue
 		}
 		out = append(out, &timed{
-			BenchMeasure: BenchMeasure{Name: v.Name, By: a.By, What: v.What},
+			BenchMeasure: BenchMeasure{Name: v.Name, By: cmp.Or(v.By, a.By), What: v.What},
 			run: func(context.Context) (float64, float64, error) {
 				a, err := p.ask(peerRequest{Do: "round", Variant: v.Name})
 				if err != nil {

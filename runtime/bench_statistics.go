@@ -10,6 +10,9 @@ import (
 // peaks.
 func (c *BenchCell) Summarize() {
 	plain, products := c.named(benchPlain), c.named(benchProducts)
+	if plain == nil {
+		plain = c.named(benchBare)
+	}
 	for i := range c.Variants {
 		m := &c.Variants[i]
 		if len(m.Seconds) == 0 {
@@ -21,7 +24,7 @@ func (c *BenchCell) Summarize() {
 			m.CPU = quantile(m.CPUSeconds, 0.5)
 		}
 		m.PerToken = m.Median / float64(c.Tokens)
-		if m.stepOf() {
+		if m.stepOf() && c.ProductOperations > 0 {
 			m.Operations = c.ProductOperations / m.Median
 			m.OfCeiling = ratio(products, m)
 		}

@@ -156,6 +156,29 @@ func TestBenchPeak(t *testing.T) {
 	}
 }
 
+func TestBenchDecode(t *testing.T) {
+	o := BenchOptions{Model: pretrained, Threads: 1, Lengths: []int{9, 1 << 10}, Microbatches: []int{1, 3}, Rounds: 2}
+	r, err := BenchDecode(t.Context(), o)
+	if err != nil || len(r.Cells) != 4 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for i, c := range r.Cells {
+		if c.Length > 9 {
+			if c.Skipped == "" {
+				t.Errorf("%d tokens were not skipped", c.Length)
+			}
+			continue
+		}
+		bare, ours := c.named(benchBare), c.named(benchDecode)
+		if bare == nil || ours == nil || len(bare.Seconds) != 2 || len(ours.Seconds) != 2 || slices.Min(ours.Seconds) <= 0 || bare.TimeRatio != 1 || ours.PerToken != ours.Median/float64(1+2*i) {
+			t.Errorf("%+v", c)
+		}
+	}
+	if _, err := BenchDecode(t.Context(), BenchOptions{Model: models + "/bert-ts17", Lengths: []int{9}, Microbatches: []int{1}}); ExitCode(err) != ExitUsage {
+		t.Errorf("a model that does not generate: %v", err)
+	}
+}
+
 func TestSummarize(t *testing.T) {
 	c := BenchCell{Tokens: 10, ProductOperations: 600, Variants: []BenchMeasure{
 		{Name: "plain", Seconds: []float64{1, 2, 4, 8, 16}, PeakBytes: 100},

@@ -19,9 +19,10 @@ type cached struct {
 	session *ort.Session
 	layout  *cacheLayout
 	ragged  bool
-	encoder *encoder   // of an encoder–decoder model
-	first   *opening   // runs new texts, where the session can't
-	at      []cacheRef // where each text of the turn before lies
+	encoder *encoder      // of an encoder–decoder model
+	first   *opening      // runs new texts, where the session can't
+	at      []cacheRef    // where each text of the turn before lies
+	logits  []*ort.Tensor // of the turn before, which its caller may still read
 }
 
 // An opening is a decoder without a cache for new texts, whose other part
@@ -47,6 +48,15 @@ func (c *cached) close() {
 		g.release()
 	}
 	c.at = nil
+	c.forget()
+}
+
+// forget gives the memory of the last turn's logits back.
+func (c *cached) forget() {
+	for _, t := range c.logits {
+		t.Release()
+	}
+	c.logits = c.logits[:0]
 }
 
 // groups are those that rows lie in.
@@ -74,6 +84,7 @@ func (c *cached) most() int {
 }
 
 func (c *cached) next(ctx context.Context, texts []text) ([][]float32, error) {
+	c.forget()
 	before := c.groups(c.at)
 	out, at := make([][]float32, len(texts)), make([]cacheRef, len(texts))
 	var fresh []int
@@ -209,6 +220,13 @@ func (c *cached) run(ctx context.Context, past *cacheGroup, ids [][]int32, wide 
 	logits, err := logitRows(result[layout.output], layout.output, last)
 	if err != nil {
 		return err
+	}
+	if wide == 1 { // nothing but what is asked for
+		for k, i := range rows {
+			out[i] = logits[k]
+		}
+		c.logits = append(c.logits, result[layout.output])
+		return nil
 	}
 	for k, i := range rows {
 		out[i] = slices.Clone(logits[k])

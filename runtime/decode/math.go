@@ -24,18 +24,23 @@ func checkLogits(logits []float32) error {
 	return nil
 }
 
-// logSumExp returns the largest score and log Σ exp(score − largest).
+// logSumExp returns the largest score and log Σ exp(score − largest): NaN where a score is no number.
 func logSumExp(scores []float32) (most, log float64) {
-	most = math.Inf(-1)
+	largest := negInf
 	for _, x := range scores {
-		most = max(most, float64(x))
+		if x != x || x > math.MaxFloat32 {
+			return math.NaN(), 0
+		}
+		if x > largest {
+			largest = x
+		}
 	}
-	if math.IsInf(most, -1) {
+	if most = float64(largest); largest == negInf {
 		return most, 0
 	}
 	sum := 0.0
 	for _, x := range scores {
-		sum += math.Exp(float64(x) - most)
+		sum += exp(float64(x) - most)
 	}
 	return most, math.Log(sum)
 }
@@ -57,17 +62,17 @@ func softmax(scores []float32) []float32 {
 	most, log := logSumExp(scores)
 	probs := make([]float32, len(scores))
 	for i, x := range scores {
-		probs[i] = float32(math.Exp(float64(x) - most - log))
+		probs[i] = float32(exp(min(0, float64(x)-most-log))) // rounding can make it larger than 0
 	}
 	return probs
 }
 
 // argmax is the index of the largest score, the lowest of equal ones.
 func argmax(scores []float32) int32 {
-	best := 0
+	best, most := 0, scores[0]
 	for i, x := range scores {
-		if x > scores[best] {
-			best = i
+		if x > most {
+			best, most = i, x
 		}
 	}
 	return int32(best)

@@ -37,6 +37,7 @@ type Sampler struct {
 	random     *rand.ChaCha8
 	finish     string
 	checked    bool
+	scores     []float32 // memory for processed logits
 }
 
 // NewSampler begins behind a prompt of at least one token; Config.Beams must be 1.
@@ -74,7 +75,11 @@ func (s *Sampler) Push(logits []float32) (Token, error) {
 	if err := s.config.admit(logits, &s.checked); err != nil {
 		return Token{}, err
 	}
-	scores := slices.Clone(logits)
+	scores := logits
+	if len(s.processors) > 0 {
+		s.scores = append(s.scores[:0], logits...)
+		scores = s.scores
+	}
 	for _, p := range s.processors {
 		p.process(s.ids, scores)
 	}

@@ -24,6 +24,7 @@ type benching struct {
 	shapes, out  string
 	peers, merge []string
 	noPeak       bool
+	decode       bool
 	peakOf       string
 }
 
@@ -38,6 +39,7 @@ func (a *app) benchCommand() *cobra.Command {
 			"See docs/performance.md.",
 		Example: "  ghostwriter bench --model gpt2 --length 100 --microbatch 8\n" +
 			"  ghostwriter bench --model roberta-base,distilbert --length 32,64,128 --microbatch 1,8,32 --rounds 3 --out out/bench\n" +
+			"  ghostwriter bench --model gpt2 --decode --length 32,512 --microbatch 1,8\n" +
 			"  ghostwriter bench --model gpt2 --peers 'python3 tools/reference/reference.py'\n" +
 			"  ghostwriter bench --merge ours/bench.json,peers.json --out out/bench",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,6 +66,7 @@ func (f *benching) add(c *cobra.Command) {
 	fl.IntVar(&o.Logical, "logical", 0, "also time a whole private step of this many records, with noise and Adam")
 	fl.Var(&o.MaxMemory, "max-memory", "skip what would need more, for example 8G (default: what is free)")
 	fl.BoolVar(&f.noPeak, "no-peak", false, "leave peak memory out: it runs each variant once more")
+	fl.BoolVar(&f.decode, "decode", false, "time serving instead: a token of each of --microbatch texts of --length tokens, against the session's runs alone")
 	fl.StringVar(&f.shapes, "shapes", "", "folder for the models of shapes (default: in the user's cache)")
 	fl.StringArrayVar(&f.peers, "peers", nil, "a program that times its own step in the same rounds (tools/reference)")
 	fl.StringVar(&f.out, "out", "", "folder for bench.json and the figures")
@@ -108,7 +111,11 @@ func (a *app) benchModels(ctx context.Context, f *benching) (_ *runtime.BenchRep
 		if err != nil {
 			return nil, err
 		}
-		r, err := runtime.Bench(ctx, o)
+		measure := runtime.Bench
+		if f.decode {
+			measure = runtime.BenchDecode
+		}
+		r, err := measure(ctx, o)
 		if err != nil {
 			return nil, err
 		}
@@ -141,7 +148,7 @@ func (a *app) benchOptions(ctx context.Context, f *benching, o runtime.BenchOpti
 			o.Loss = shape.Loss
 		}
 	}
-	if o.Loss == "" {
+	if o.Loss == "" && !f.decode {
 		loss, err := runtime.UsualLoss(o.Model, o.Output, o.Head)
 		if err != nil {
 			return o, err

@@ -19,7 +19,13 @@ func writeBench(dir string, r *runtime.BenchReport) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteBytes(filepath.Join(dir, "bench.json"), 0o644, append(data, '\n'))
+	if err := durable.WriteBytes(filepath.Join(dir, "bench.json"), 0o644, append(data, '\n')); err != nil {
+		return err
+	}
+	if err := writeBenchFigure(dir, r); err != nil {
+		return err
+	}
+	return writeScaling(dir, r)
 }
 
 // mergeReports joins reports of one machine.

@@ -11,8 +11,7 @@ import (
 func (a *app) benchTable(r *runtime.BenchReport) {
 	for i := range r.Cells {
 		c := &r.Cells[i]
-		a.printf("%s, %s, length %d, microbatch %d: %d parameters, %.4g GFLOP of products a step\n",
-			c.Model, c.Loss, c.Length, c.Microbatch, c.Parameters, c.ProductOperations/1e9)
+		a.printf("%s, loss %s, length %d, microbatch %d%s\n", c.Model, c.Loss, c.Length, c.Microbatch, workOf(c))
 		if c.Skipped != "" {
 			a.printf("  skipped: %s\n", c.Skipped)
 			continue
@@ -26,7 +25,7 @@ func (a *app) benchTable(r *runtime.BenchReport) {
 		a.benchAgainstPeers(c)
 	}
 	if len(r.Cells) > 0 {
-		a.printf("time and memory are ratios to the step that is not private; ceiling: the products' time / this time\n")
+		a.printf("time and memory are ratios to the step that is not private (of --decode: to the session's runs); ceiling: the products' time / this time\n")
 	}
 }
 
@@ -48,6 +47,14 @@ func (a *app) benchAgainstPeers(c *runtime.BenchCell) {
 		}
 		a.printf("  dp / %s: time %.3f%s\n", m.By+" "+m.Name, runtime.Ratio(*ours, m), memory)
 	}
+}
+
+// workOf says how much a training step is.
+func workOf(c *runtime.BenchCell) string {
+	if c.ProductOperations == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": %d parameters, %.4g GFLOP of products a step", c.Parameters, c.ProductOperations/1e9)
 }
 
 // blank prints a number that was measured, times a factor, and - for 0.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +50,21 @@ func TestBench(t *testing.T) {
 			t.Errorf("%s: peak of %d bytes", m.Name, m.PeakBytes)
 		}
 	}
+	for name, label := range map[string]string{"bench.svg": "gpt2-ts17", "scaling.svg": "gpt2-ts17, microbatch 2"} {
+		drawn, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(drawn), label) || !strings.Contains(string(drawn), "</svg>") {
+			t.Errorf("%s: %v, %d bytes", name, err, len(drawn))
+		}
+		f, err := os.Open(filepath.Join(dir, strings.Replace(name, "svg", "png", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture, err := png.Decode(f)
+		f.Close()
+		if err != nil || picture.Bounds().Dx() < 500 {
+			t.Errorf("%s as PNG: %v", name, err)
+		}
+	}
 	code, stdout, stderr = command(t, "bench", "--merge", filepath.Join(dir, "bench.json"))
 	if code != 0 || !strings.Contains(stdout, "length 8, microbatch 2") || !strings.Contains(stdout, "ghostwriter dp") {
 		t.Errorf("merge: exit %d, %q, %s", code, stdout, stderr)
@@ -60,6 +76,7 @@ func TestBenchBadInput(t *testing.T) {
 		"no such model": {"--model", "nowhere/"}, "unknown variant": {"--model", tinyModel, "--variants", "fast"},
 		"length": {"--model", tinyModel, "--length", "0"}, "flag": {"--lenght", "3"}, "merge": {"--merge", "nowhere.json"},
 		"not JSON": {"--merge", "bench_test.go"}, "peak": {"--peak-of", "dp", "--model", "a,b"}, "memory": {"--max-memory", "much"},
+		"decoding what has no cache": {"--model", "../../testdata/models/bert-ts17", "--decode"},
 	} {
 		if code, _, stderr := command(t, append([]string{"bench"}, args...)...); code != 2 || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: exit %d, %q", name, code, stderr)

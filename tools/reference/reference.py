@@ -10,9 +10,9 @@ bench.json that `ghostwriter bench --merge` reads:
 DIR is a model directory with a config.json; weights are drawn at random, dropout is off, attention is eager. A step
 is the forward and backward pass of one microbatch, without optimizer and noise:
 
-    pytorch            the gradient of the batch, not private
-    opacus-ghost       GradSampleModuleFastGradientClipping with ghost clipping: two backward passes
-    opacus-per-sample  GradSampleModule: every record's own gradient by hooks, then clipped and summed
+    eager              the gradient of the batch, not private
+    ghost              GradSampleModuleFastGradientClipping with ghost clipping: two backward passes
+    per-sample         GradSampleModule: every record's own gradient by hooks, then clipped and summed
 """
 
 import argparse
@@ -36,11 +36,11 @@ warnings.filterwarnings("ignore")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 CLIP_NORM = 0.1
-BY = {"pytorch": "pytorch", "opacus-ghost": "opacus", "opacus-per-sample": "opacus"}
+BY = {"eager": "pytorch", "ghost": "opacus", "per-sample": "opacus"}
 WHAT = {
-    "pytorch": "not private, eager attention: forward, backward",
-    "opacus-ghost": "private, ghost clipping: norms by one backward pass, the clipped sum by another",
-    "opacus-per-sample": "private, per-sample gradients by hooks, clipped and summed",
+    "eager": "not private, eager attention: forward, backward",
+    "ghost": "private, ghost clipping: norms by one backward pass, the clipped sum by another",
+    "per-sample": "private, per-sample gradients by hooks, clipped and summed",
 }
 
 
@@ -51,12 +51,12 @@ class Step:
         self.variant, self.spec = variant, spec
         torch.set_num_threads(spec["threads"])
         torch.manual_seed(0)
-        self.model = build_model(spec, tied=variant != "opacus-ghost")
+        self.model = build_model(spec, tied=variant != "ghost")
         self.inputs, self.labels = records(self.model.config, spec)
         self.model.train()  # Opacus's hooks ask for it; every dropout is 0
-        if variant == "opacus-ghost":
+        if variant == "ghost":
             self.ghost()
-        elif variant == "opacus-per-sample":
+        elif variant == "per-sample":
             self.per_sample()
 
     def ghost(self):
@@ -97,9 +97,9 @@ class Step:
 
     def run(self):
         """Computes the sum of the records' gradients, clipped where the variant is private."""
-        if self.variant == "pytorch":
+        if self.variant == "eager":
             self.losses().sum().backward()
-        elif self.variant == "opacus-ghost":
+        elif self.variant == "ghost":
             from opacus.utils.fast_gradient_clipping_utils import DPTensorFastGradientClipping
 
             DPTensorFastGradientClipping(self.model, self.optimizer, self.losses(), "sum").backward()
@@ -109,7 +109,7 @@ class Step:
 
     def norms(self):
         """The records' gradient norms, as the variant's step has found them."""
-        if self.variant == "opacus-ghost":
+        if self.variant == "ghost":
             return self.model.get_norm_sample()
         squares = sum(p.grad_sample.flatten(1).square().sum(1) for p in self.model.parameters())
         return squares.sqrt()
@@ -264,7 +264,7 @@ def measure(spec, variants, rounds):
 def check(spec, variants):
     """Compares the norms that Opacus finds with those of one record at a time, on the very model that is timed."""
     differences = []
-    for name in (v for v in variants if v != "pytorch"):
+    for name in (v for v in variants if v != "eager"):
         step = Step(name, spec)
         plain = copy.deepcopy(step.model._module)
         for module in plain.modules():
