@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
@@ -195,51 +194,38 @@ func (c *cached) bareTurns(ctx context.Context, begin *cacheGroup, steps []map[s
 	return seconds / decodeTurns, used / decodeTurns, nil
 }
 
-// engineTurns sends the prompts to the engine and times the turns that all of them
-// share, by the tokens of the last that was let in.
-func engineTurns(ctx context.Context, e *Engine, prompts [][]int32) (float64, float64, error) {
-	type arrival struct {
-		at  time.Time
-		cpu float64
-	}
-	arrivals, failed := make([][]arrival, len(prompts)), make([]error, len(prompts))
-	var wait sync.WaitGroup
+// engineTurns sends the prompts to the engine, all before its next turn, and times
+// the turns by the tokens of the first. Of the turns the first reads the prompts and
+// the second joins their caches.
+func engineTurns(ctx context.Context, e *Engine, prompts [][]int32) (seconds, cpu float64, err error) {
+	list := make([]*request, len(prompts))
 	for i, p := range prompts {
-		s, err := e.Submit(ctx, p, GenerateOptions{MaxNewTokens: decodeTurns + 3, EOS: []int64{}})
-		if err != nil {
+		if list[i], err = e.request(ctx, p, GenerateOptions{MaxNewTokens: decodeTurns + 2, EOS: []int64{}}); err != nil {
 			return 0, 0, err
 		}
-		wait.Go(func() {
-			for failed[i] == nil {
-				if _, failed[i] = s.Next(); failed[i] == nil {
-					arrivals[i] = append(arrivals[i], arrival{time.Now(), processSeconds()})
-				}
-			}
-		})
 	}
-	wait.Wait()
-	for _, err := range failed {
+	if err := e.enqueue(list...); err != nil {
+		return 0, 0, err
+	}
+	var begin time.Time
+	var used float64
+	for k := range decodeTurns + 2 {
+		if _, err := list[0].stream.Next(); err != nil {
+			return 0, 0, err
+		}
+		if k == 1 {
+			begin, used = time.Now(), processSeconds()
+		}
+	}
+	seconds, cpu = time.Since(begin).Seconds()/decodeTurns, (processSeconds()-used)/decodeTurns
+	for _, r := range list {
+		for err == nil {
+			_, err = r.stream.Next()
+		}
 		if !errors.Is(err, io.EOF) {
 			return 0, 0, err
 		}
+		err = nil
 	}
-	// The first turn reads the prompts, the second joins their caches.
-	last, end := arrivals[0], arrivals[0][len(arrivals[0])-1].at
-	for _, a := range arrivals {
-		if a[1].at.After(last[1].at) {
-			last = a
-		}
-		if a[len(a)-1].at.Before(end) {
-			end = a[len(a)-1].at
-		}
-	}
-	turns := 0
-	for turns+2 < len(last) && !last[turns+2].at.After(end) {
-		turns++
-	}
-	if turns == 0 {
-		return 0, 0, fmt.Errorf("the texts shared no turn")
-	}
-	first, final := last[1], last[1+turns]
-	return final.at.Sub(first.at).Seconds() / float64(turns), (final.cpu - first.cpu) / float64(turns), nil
+	return seconds, cpu, nil
 }

@@ -102,6 +102,15 @@ func (m *Model) NewEngine(o EngineOptions) (*Engine, error) {
 // ErrEngineClosed after Close, and ErrUsage for a prompt or options that can't
 // be served. A beam search's tokens arrive together at its end.
 func (e *Engine) Submit(ctx context.Context, prompt []int32, o GenerateOptions) (*Stream, error) {
+	r, err := e.request(ctx, prompt, o)
+	if err != nil {
+		return nil, err
+	}
+	return r.stream, e.enqueue(r)
+}
+
+// request checks what Submit is given.
+func (e *Engine) request(ctx context.Context, prompt []int32, o GenerateOptions) (*request, error) {
 	g, err := e.model.generator(o)
 	if err != nil {
 		return nil, err
@@ -117,20 +126,23 @@ func (e *Engine) Submit(ctx context.Context, prompt []int32, o GenerateOptions) 
 	if e.options.MaxTokens > 0 && r.tokens > e.options.MaxTokens {
 		return nil, usage("a prompt of %d tokens and what may follow, %d beams, need %d tokens in the cache; the engine has %d", len(prompt), r.beams, r.tokens, e.options.MaxTokens)
 	}
-	return r.stream, e.enqueue(r)
+	return r, nil
 }
 
-func (e *Engine) enqueue(r *request) error {
+// enqueue lets requests wait for their place, all from the same turn on.
+func (e *Engine) enqueue(list ...*request) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return ErrEngineClosed
 	}
-	if len(e.waiting) >= e.options.Queue {
+	if len(e.waiting)+len(list) > e.options.Queue {
 		return fmt.Errorf("%w: %d requests wait", ErrBusy, len(e.waiting))
 	}
-	e.waiting = append(e.waiting, r)
-	r.stream.onCancel(func() { e.cancelled(r) })
+	e.waiting = append(e.waiting, list...)
+	for _, r := range list {
+		r.stream.onCancel(func() { e.cancelled(r) })
+	}
 	e.wake.Broadcast()
 	return nil
 }

@@ -33,7 +33,7 @@ func BenchmarkPush(b *testing.B) {
 	for i := range logits {
 		logits[i] = float32(math.Sin(float64(i) * 1.7))
 	}
-	greedy := Config{MaxNewTokens: 1 << 40, Beams: 1, Return: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1, LengthPenalty: 1}
+	greedy := Config{MaxNewTokens: 1 << 30, Beams: 1, Return: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1, LengthPenalty: 1}
 	sampled := greedy
 	sampled.Sample, sampled.Temperature, sampled.TopK, sampled.TopP = true, 0.8, 50, 0.9
 	for name, c := range map[string]Config{"greedy": greedy, "sampled": sampled} {
