@@ -17,13 +17,16 @@ export PYTHON_TS PYTHON_DYN
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help library build demo mpi mpi-test mpi-there clients test unit race lint slow-test fuzz bench golden export-matrix clean
+.PHONY: help library gpu-library gpu-test build demo mpi mpi-test mpi-there clients test unit race lint slow-test fuzz bench golden export-matrix clean
 
 help: ## list the targets and their settings
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 library: ## fetch the onnxruntime library, check it and cache it
 	@$(GO) run ./tools/getort
+
+gpu-library: ## fetch the onnxruntime library for NVIDIA GPUs (250 MB), for --device cuda
+	@$(GO) run ./tools/getort -cuda
 
 build: library ## build bin/ghostwriter
 	$(GO) build -trimpath -o bin/ghostwriter ./tools/ghostwriter
@@ -55,6 +58,11 @@ unit: library
 # -short leaves out tests that only compute for long; the race detector makes those many times slower and finds nothing.
 race: library
 	$(GO) test -race -short -timeout 20m $(RACE)
+
+# Without a GPU every test says what is missing and is skipped. GHOSTWRITER_ORT_LIB may name another GPU build.
+gpu-test: ## the tests that need a GPU: make gpu-library first
+	@lib="$${GHOSTWRITER_ORT_LIB:-$$($(GO) run ./tools/getort -cuda)}" && export GHOSTWRITER_ORT_LIB="$$lib" && \
+	  $(GO) test -count=1 -v -run 'GPU' -timeout 30m ./runtime/ort ./runtime
 
 lint: ## go vet, staticcheck and gofmt, slow tests included
 	$(GO) vet -tags slow ./...

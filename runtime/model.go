@@ -103,7 +103,11 @@ func (m *Model) Env() (*ort.Env, error) {
 
 func (m *Model) loadEnv() (*ort.Env, error) {
 	if m.env == nil {
-		env, err := ort.Load(m.options.Library)
+		at, err := m.workplace()
+		if err != nil {
+			return nil, err
+		}
+		env, err := ort.LoadFor(at.device, m.options.Library)
 		if err != nil {
 			return nil, err
 		}

@@ -151,7 +151,8 @@ func TestHalfPrecisionRepacked(t *testing.T) {
 			for _, p := range []ghost.Precision{ghost.Half, ghost.Brain} {
 				t.Run(name+" in "+string(p), func(t *testing.T) {
 					t.Parallel()
-					worst.add(errorOfHalfRepacking(t, openFixture(t, name), 24, 12, p), name)
+					f := openFixture(t, name)
+					worst.add(errorOfHalfRepacking(t, f, 24, 12, halfOptions(textLoss(f), p)), name)
 				})
 			}
 		}
@@ -160,11 +161,10 @@ func TestHalfPrecisionRepacked(t *testing.T) {
 }
 
 // errorOfHalfRepacking packs records 0..n-1 and 1..n-1 into runs of eight rows, the last filled up with record n.
-func errorOfHalfRepacking(t *testing.T, f *fixture, records, length int64, p ghost.Precision) float64 {
+func errorOfHalfRepacking(t *testing.T, f *fixture, records, length int64, o GradNormsOptions) float64 {
 	t.Helper()
 	const rows = 8
 	all := randomRecords(t, f, records+rows, length)
-	o := halfOptions(textLoss(f), p)
 	r, err := f.model.GradNorms(t.Context(), rowsOf(t, all, 0, rows), o)
 	if err != nil {
 		t.Fatal(err)

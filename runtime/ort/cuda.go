@@ -60,9 +60,22 @@ func (e *Env) CheckDevice(d Device) error {
 	return nil
 }
 
+// LoadFor is Load for sessions on a device: for a GPU, where nobody names a library, the GPU build in the cache is taken
+// if it is there.
+func LoadFor(d Device, explicit string) (*Env, error) {
+	if !d.IsCPU() && explicit == "" && os.Getenv(pinned.LibraryEnv) == "" {
+		if dir, err := pinned.CUDACacheDir(); err == nil {
+			if path, err := inFolder(dir); err == nil {
+				return Open(path)
+			}
+		}
+	}
+	return Load(explicit)
+}
+
 // cudaRemedy says how to get a library with the CUDA provider.
-const cudaRemedy = "fetch the GPU build with `go run ./tools/getort -cuda` (or take libonnxruntime.so.1.N, libonnxruntime_providers_shared.so and " +
-	"libonnxruntime_providers_cuda.so of PyPI's onnxruntime-gpu, all in one folder) and set " + pinned.LibraryEnv + " to its libonnxruntime"
+const cudaRemedy = "fetch the GPU build with `make gpu-library` (or take libonnxruntime.so.1.N, libonnxruntime_providers_shared.so and " +
+	"libonnxruntime_providers_cuda.so of PyPI's onnxruntime-gpu, all in one folder, and set " + pinned.LibraryEnv + " to the first)"
 
 // checkBuild looks for the provider in the library.
 func checkBuild(library string, providers []string) []DeviceProblem {

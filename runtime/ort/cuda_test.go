@@ -59,7 +59,7 @@ func TestCheckBuild(t *testing.T) {
 		t.Errorf("got %v", p)
 	}
 	err := &DeviceError{CUDA(1), checkBuild("/x/libonnxruntime.so", []string{"CPUExecutionProvider"})}
-	for _, want := range []string{"device cuda:1", "/x/libonnxruntime.so has CPUExecutionProvider and no CUDAExecutionProvider", "onnxruntime-gpu", "GHOSTWRITER_ORT_LIB", "getort -cuda"} {
+	for _, want := range []string{"device cuda:1", "/x/libonnxruntime.so has CPUExecutionProvider and no CUDAExecutionProvider", "onnxruntime-gpu", "GHOSTWRITER_ORT_LIB", "make gpu-library"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}

@@ -11,19 +11,27 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort/pinned"
 )
 
-// extract writes the one member of the archive that is the library to path, if its size and sum are right. Nothing else
-// of the archive is written, whatever names it holds.
+// extract writes the members of the archive that are pinned, the library itself to path and last, if their sizes and sums
+// are right. Nothing else of the archive is written, whatever names it holds.
 func extract(archive string, p pinned.Package, path string) error {
 	open := fromZip
 	if filepath.Ext(archive) == ".tgz" {
 		open = fromTar
 	}
-	return open(archive, p.Member, func(member io.Reader) error { return install(member, p, path) })
+	library := pinned.File{Member: p.Member, Name: filepath.Base(path), SHA256: p.LibrarySHA256, Size: p.LibrarySize}
+	for _, f := range append(slices.Clone(p.Beside), library) {
+		to := filepath.Join(filepath.Dir(path), f.Name)
+		if err := open(archive, f.Member, func(member io.Reader) error { return install(member, f, to) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // most is how many bytes of an unpacked archive are looked at: twice what the largest pinned one holds.
@@ -77,16 +85,16 @@ func fromZip(archive, member string, use func(io.Reader) error) error {
 	return fmt.Errorf("%w %s", errNoMember, member)
 }
 
-// install writes a library of exactly the pinned size and sum, synced to the disk; anything else leaves path as it was.
-func install(member io.Reader, p pinned.Package, path string) error {
+// install writes a file of exactly the pinned size and sum, synced to the disk; anything else leaves path as it was.
+func install(member io.Reader, f pinned.File, path string) error {
 	return durable.WriteFile(path, 0o644, func(w io.Writer) error {
 		sum := sha256.New()
-		n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(member, p.LibrarySize+1))
+		n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(member, f.Size+1))
 		if err != nil {
 			return err
 		}
-		if got := hex.EncodeToString(sum.Sum(nil)); n != p.LibrarySize || got != p.LibrarySHA256 {
-			return fmt.Errorf("%s has %d bytes and SHA-256 %s, pinned are %d and %s: it is not used", p.Member, n, got, p.LibrarySize, p.LibrarySHA256)
+		if got := hex.EncodeToString(sum.Sum(nil)); n != f.Size || got != f.SHA256 {
+			return fmt.Errorf("%s has %d bytes and SHA-256 %s, pinned are %d and %s: it is not used", f.Member, n, got, f.Size, f.SHA256)
 		}
 		return nil
 	})

@@ -69,11 +69,26 @@ func (f fetcher) cached(path string) (bool, error) {
 	}
 	for _, p := range f.packages {
 		if p.LibrarySHA256 == sum {
-			return true, nil
+			return f.complete(p)
 		}
 	}
 	fmt.Fprintf(f.log, "getort: %s is damaged or not ours (SHA-256 %s): fetching it again\n", path, sum)
 	return false, nil
+}
+
+// complete reports whether what belongs beside a package's library is there and whole.
+func (f fetcher) complete(p pinned.Package) (bool, error) {
+	for _, file := range p.Beside {
+		sum, err := fileSum(filepath.Join(f.dest, file.Name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("can't read the cached library: %w", err)
+		}
+		if err != nil || sum != file.SHA256 {
+			fmt.Fprintf(f.log, "getort: %s is missing or damaged: fetching it again\n", filepath.Join(f.dest, file.Name))
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // workPrefix begins the names of the folders in which packages are fetched.

@@ -173,6 +173,40 @@ func TestFetchFromPip(t *testing.T) {
 	})
 }
 
+// A package with files beside the library: all are kept, under their names, and a cache that lacks one or holds a damaged
+// one is not taken for whole.
+func TestFetchBeside(t *testing.T) {
+	w := newWorld(t)
+	library, provider := []byte("library"), []byte("a provider of it")
+	archive := wheel(t, entry{"capi/libonnxruntime.so.1", library}, entry{"capi/provider.so", provider}, entry{"capi/more.so", provider})
+	w.packages = nil
+	w.pin("pip", archive, "capi/libonnxruntime.so.1", library)
+	w.packages[0].Beside = []pinned.File{{Member: "capi/provider.so", Name: "provider.so", SHA256: sum(provider), Size: int64(len(provider))}}
+	w.install("pip", "pip")
+	path := filepath.Join(w.dest, "provider.so")
+	for calls, change := range []func(){
+		func() {}, func() {}, // fetched, and then there
+		func() { os.Remove(path) },
+		func() { w.write(path, []byte("a provider 0f it")) },
+	} {
+		change()
+		if _, err := w.fetcher().fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != string(provider) {
+			t.Errorf("the provider is %q, %v", got, err)
+		}
+		w.wantsFiles(2)
+		if want := max(1, calls); w.called("pip") != want {
+			t.Errorf("pip was called %d times, want %d", w.called("pip"), want)
+		}
+	}
+	w.packages[0].Beside[0].SHA256 = sum(library)
+	if _, err := w.fetcher().fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "it is not used") {
+		t.Errorf("a provider of another sum: %v", err)
+	}
+}
+
 func TestFetchNPMFails(t *testing.T) {
 	w := newWorld(t)
 	w.script("npm", "echo first; echo npm error network down >&2; echo npm error A complete log of this run is in X; touch half.tgz; exit 1")

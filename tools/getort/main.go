@@ -1,11 +1,14 @@
 // Command getort fetches the onnxruntime shared library that Ghostwriter runs on, through npm or pip, checks it against
 // pinned SHA-256 sums and keeps it in the user's cache, where the ghostwriter command finds it.
 //
-//	go run ./tools/getort [-version 1.30.0] [-dest DIR]
+//	go run ./tools/getort [-cuda] [-version 1.30.0] [-dest DIR]
 //
 // It prints the library's path on standard output and everything else on standard error. A library that is already
 // there and has the right sum is not fetched again, so the command works offline after its first run. Where the
 // environment variable GHOSTWRITER_ORT_LIB names a library, that one is used and nothing is fetched.
+//
+// With -cuda it is the build for NVIDIA GPUs, with the CUDA provider beside it, in a folder of its own; the command takes
+// it for --device cuda. CUDA and cuDNN are not part of it.
 package main
 
 import (
@@ -33,6 +36,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("getort", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	version := flags.String("version", pinned.Version, "release of onnxruntime; sums are pinned for this one only")
+	cuda := flags.Bool("cuda", false, "fetch the build for NVIDIA GPUs, with its CUDA provider")
 	dest := flags.String("dest", "", "folder to keep the library in (default: the user's cache)")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -46,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "getort: no sums are pinned for onnxruntime %s, only for %s: fetch it yourself and set %s\n", *version, pinned.Version, pinned.LibraryEnv)
 		return 2
 	}
-	path, err := library(ctx, *dest, stderr)
+	path, err := library(ctx, *dest, *cuda, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "getort:", err)
 		return 1
@@ -56,8 +60,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // library returns the path of a usable library: the one the user named, or the cached one, fetched if need be.
-func library(ctx context.Context, dest string, log io.Writer) (string, error) {
-	if named := os.Getenv(pinned.LibraryEnv); named != "" && dest == "" {
+func library(ctx context.Context, dest string, cuda bool, log io.Writer) (string, error) {
+	if named := os.Getenv(pinned.LibraryEnv); named != "" && dest == "" && !cuda {
 		if _, err := os.Stat(named); err != nil {
 			return "", fmt.Errorf("%s: %w: correct it, or unset it to fetch onnxruntime %s", pinned.LibraryEnv, err, pinned.Version)
 		}
@@ -65,7 +69,7 @@ func library(ctx context.Context, dest string, log io.Writer) (string, error) {
 		return named, nil
 	}
 	if dest == "" {
-		dir, err := pinned.CacheDir()
+		dir, err := cacheDir(cuda)
 		if err != nil {
 			return "", fmt.Errorf("%w: set HOME or XDG_CACHE_HOME, or give -dest", err)
 		}
@@ -76,5 +80,15 @@ func library(ctx context.Context, dest string, log io.Writer) (string, error) {
 		return "", err
 	}
 	f := fetcher{dest: dest, platform: pinned.Platform(), packages: pinned.Packages(pinned.Platform()), log: log}
+	if cuda {
+		f.packages = pinned.CUDAPackages(pinned.Platform())
+	}
 	return f.fetch(ctx)
+}
+
+func cacheDir(cuda bool) (string, error) {
+	if cuda {
+		return pinned.CUDACacheDir()
+	}
+	return pinned.CacheDir()
 }

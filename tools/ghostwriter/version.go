@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,10 +11,21 @@ import (
 )
 
 type versionReport struct {
-	Version   string   `json:"version"`
-	Runtime   string   `json:"onnxruntime"`
-	Library   string   `json:"library"`
-	Providers []string `json:"providers"`
+	Version   string      `json:"version"`
+	Runtime   string      `json:"onnxruntime"`
+	Library   string      `json:"library"`
+	Providers []string    `json:"providers"`
+	GPUs      []gpuReport `json:"gpus"`
+	NoGPU     string      `json:"no_gpu,omitempty"`
+}
+
+// A gpuReport is a GPU that the driver lists; Problem says why --device can't name it.
+type gpuReport struct {
+	Device     string `json:"device"`
+	Name       string `json:"name"`
+	Bytes      int64  `json:"bytes"`
+	Capability string `json:"capability"`
+	Problem    string `json:"problem,omitempty"`
 }
 
 func (a *app) versionCommand() *cobra.Command {
@@ -23,7 +35,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  ghostwriter version --json",
 		RunE: func(*cobra.Command, []string) error {
 			r := versionReport{Version: runtime.Version, Providers: []string{}}
-			env, err := ort.Load(a.library)
+			env, err := a.loadEnv()
 			if err != nil {
 				return err
 			}
@@ -31,9 +43,54 @@ func (a *app) versionCommand() *cobra.Command {
 			if r.Providers, err = env.Providers(); err != nil {
 				return err
 			}
+			r.gpus(env)
 			return a.print(r, func() {
 				a.printf("ghostwriter %s\nonnxruntime %s (%s)\nproviders   %s\n", r.Version, r.Runtime, r.Library, strings.Join(r.Providers, ", "))
+				a.printf("%s", r.gpuText())
 			})
 		},
 	}
+}
+
+// loadEnv opens the library that --device would use.
+func (a *app) loadEnv() (*ort.Env, error) {
+	d, err := ort.ParseDevice(a.device)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --device: %v", errCommandLine, err)
+	}
+	return ort.LoadFor(d, a.library)
+}
+
+// gpus asks driver and library for GPUs.
+func (r *versionReport) gpus(env *ort.Env) {
+	r.GPUs = []gpuReport{}
+	list, err := ort.GPUs()
+	if err != nil {
+		r.NoGPU = oneLine(err)
+	}
+	for _, g := range list {
+		gpu := gpuReport{Device: g.Device.String(), Name: g.Name, Bytes: g.Bytes, Capability: g.Capability}
+		if err := env.CheckDevice(g.Device); err != nil {
+			gpu.Problem = oneLine(err)
+		}
+		r.GPUs = append(r.GPUs, gpu)
+	}
+}
+
+func (r *versionReport) gpuText() string {
+	if len(r.GPUs) == 0 {
+		return strings.TrimRight("GPUs        none "+r.NoGPU, " ") + "\n"
+	}
+	var b strings.Builder
+	for i, g := range r.GPUs {
+		label := ""
+		if i == 0 {
+			label = "GPUs"
+		}
+		fmt.Fprintf(&b, "%-11s %s %s, %d MB, compute capability %s\n", label, g.Device, g.Name, g.Bytes>>20, g.Capability)
+		if g.Problem != "" {
+			fmt.Fprintf(&b, "%-11s %s\n", "", g.Problem)
+		}
+	}
+	return b.String()
 }

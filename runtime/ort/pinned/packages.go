@@ -9,6 +9,14 @@ type Package struct {
 	Member        string   // path of the library inside the archive
 	LibrarySHA256 string   // of that member
 	LibrarySize   int64    // bytes of that member
+	Beside        []File   // what the library loads from its own folder
+}
+
+// File is one more file of a package, which is kept beside the library under Name.
+type File struct {
+	Member, Name string
+	SHA256       string
+	Size         int64
 }
 
 const (
@@ -61,4 +69,23 @@ func npm(member, sum string, size int64) Package {
 
 func pip(platform, wheel, member, sum string, size int64) Package {
 	return Package{Client: "pip", Spec: pipSpec, Args: pipArgs(platform), ArchiveSHA256: wheel, Member: pipCapi + member, LibrarySHA256: sum, LibrarySize: size}
+}
+
+// CUDAPackages returns where the GPU build for a platform can be had. It is PyPI's: npm's has no provider in it. This one
+// is built for CUDA 13 and cuDNN 9, which it does not hold.
+func CUDAPackages(platform string) []Package {
+	if platform != "linux/amd64" {
+		return nil
+	}
+	p := pip("manylinux_2_28_x86_64", "6acc0f4b3d5ac5f2984432faa59dd8fcce6775f8b43a7140afa0f322c7a703b1",
+		"libonnxruntime.so.1.30.0", "5a140dc17c8b60b35b2ceab0bb533e65ac54f06a208948417c1f9c31df6afc4c", 29062976)
+	p.Spec = "onnxruntime-gpu==" + Version
+	for _, f := range []File{
+		{Name: "libonnxruntime_providers_shared.so", SHA256: "086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d", Size: 14632},
+		{Name: "libonnxruntime_providers_cuda.so", SHA256: "35da2e7ed0dd0d1aec5cdb16ce11a51d06c0c48cf62d1b1c9332946a4fae14fc", Size: 272049904},
+	} {
+		f.Member = pipCapi + f.Name
+		p.Beside = append(p.Beside, f)
+	}
+	return []Package{p}
 }

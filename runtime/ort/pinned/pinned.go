@@ -35,6 +35,15 @@ func CacheDir() (string, error) {
 	return filepath.Join(base, "ghostwriter", "onnxruntime-"+Version), nil
 }
 
+// CUDACacheDir is CacheDir for the GPU build.
+func CUDACacheDir() (string, error) {
+	dir, err := CacheDir()
+	if err != nil {
+		return "", err
+	}
+	return dir + "-cuda", nil
+}
+
 // LibraryName is the file name of the cached library on the operating system goos (a runtime.GOOS value).
 func LibraryName(goos string) string {
 	switch goos {

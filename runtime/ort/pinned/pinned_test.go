@@ -26,6 +26,15 @@ func TestPackages(t *testing.T) {
 			}
 		}
 	}
+	cuda := CUDAPackages("linux/amd64")
+	if len(cuda) != 1 || cuda[0].Client != "pip" || cuda[0].Spec != "onnxruntime-gpu=="+Version || len(cuda[0].Beside) != 2 || CUDAPackages("darwin/arm64") != nil {
+		t.Fatalf("the GPU build: %+v", cuda)
+	}
+	for _, f := range cuda[0].Beside {
+		if !hex.MatchString(f.SHA256) || f.Size == 0 || filepath.Base(f.Member) != f.Name || !filepath.IsLocal(f.Member) {
+			t.Errorf("the GPU build: %+v", f)
+		}
+	}
 	for _, platform := range []string{"darwin/amd64", "windows/amd64", "linux/riscv64", ""} {
 		if list := Packages(platform); len(list) != 0 {
 			t.Errorf("%s: %v, want none", platform, list)
