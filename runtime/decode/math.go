@@ -62,9 +62,14 @@ func softmax(scores []float32) []float32 {
 	most, log := logSumExp(scores)
 	probs := make([]float32, len(scores))
 	for i, x := range scores {
-		probs[i] = float32(exp(min(0, float64(x)-most-log))) // rounding can make it larger than 0
+		probs[i] = probability(x, most, log)
 	}
 	return probs
+}
+
+// probability is that of a score, by what logSumExp gives.
+func probability(score float32, most, log float64) float32 {
+	return float32(exp(min(0, float64(score)-most-log))) // rounding can make it larger than 0
 }
 
 // argmax is the index of the largest score, the lowest of equal ones.

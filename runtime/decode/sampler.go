@@ -142,22 +142,28 @@ func uniform(r *rand.ChaCha8) float64 { return float64(r.Uint64()>>11) / (1 << 5
 
 // draw inverts the distribution that the scores give, ids ascending, at u in [0, 1). Nothing of probability 0 is drawn.
 func draw(scores []float32, u float64) (int32, error) {
-	probs, total := softmax(scores), 0.0
-	for _, p := range probs {
-		total += float64(p)
+	most, log := logSumExp(scores)
+	var likely []int32 // those of any probability
+	var probs []float32
+	total := 0.0
+	for i, x := range scores {
+		if x == negInf {
+			continue
+		}
+		if p := probability(x, most, log); p != 0 {
+			likely, probs = append(likely, int32(i)), append(probs, p)
+			total += float64(p)
+		}
 	}
 	if !(total > 0) {
 		return 0, fmt.Errorf("every token is forbidden")
 	}
-	last, sum := -1, 0.0
-	for i, p := range probs {
-		if p == 0 {
-			continue
-		}
-		last = i
+	last, sum := likely[0], 0.0
+	for k, p := range probs {
+		last = likely[k]
 		if sum += float64(p); u*total < sum {
 			break
 		}
 	}
-	return int32(last), nil
+	return last, nil
 }

@@ -69,12 +69,11 @@ type topP struct {
 }
 
 func (p topP) process(_ []int32, scores []float32) {
-	order := ascending(scores)
-	order = order[forbidden(scores):] // these are out already, and most where top-k came first
-	probs := softmax(scores)
+	order := allowed(scores) // few where top-k came first
+	most, log := logSumExp(scores)
 	bound, sum := float32(1-p.p), 0.0
 	for _, i := range order[:max(0, len(order)-p.keep)] {
-		sum += float64(probs[i])
+		sum += float64(probability(scores[i], most, log))
 		if float32(sum) > bound {
 			return
 		}
@@ -182,14 +181,16 @@ func ascending(scores []float32) []int {
 	return order
 }
 
-// forbidden counts the scores that are −∞.
-func forbidden(scores []float32) (n int) {
-	for _, x := range scores {
-		if x == negInf {
-			n++
+// allowed lists the indices of scores that are not −∞ from the smallest, equal ones by index.
+func allowed(scores []float32) []int {
+	var order []int
+	for i, x := range scores {
+		if x != negInf {
+			order = append(order, i)
 		}
 	}
-	return n
+	slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(scores[a], scores[b]), a-b) })
+	return order
 }
 
 func abs32(x float32) float32 { return float32(math.Abs(float64(x))) }
