@@ -5,7 +5,7 @@ import (
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
 )
 
-// Halve has every product of two float32 matrices that the graph and the builder
+// Halve has every product of two float32 matrices, none of them a row or a column, that the graph and the builder
 // hold so far computed in a half precision: the factors are rounded to it, once for
 // each value, and the result is rounded to it by the kernel, which adds up in
 // float32, and widened again. Everything else stays float32, and every value keeps
@@ -48,13 +48,15 @@ func (h *halver) rewrite(nodes []*ir.Node) []*ir.Node {
 	return h.out
 }
 
-// halvable reports a product of float32 matrices.
+// halvable reports a product of float32 matrices. One with a column or a row is a
+// weighted sum, of a normalisation for instance: it stays what it is.
 func (h *halver) halvable(n *ir.Node) bool {
 	if !n.Is("MatMul") && !n.Is("Gemm") && (n.Op != "FusedMatMul" || n.Domain != "com.microsoft") {
 		return false
 	}
 	for _, in := range n.Inputs[:2] {
-		if info := h.Values.Of(in); info.DType != ir.Float32 || !info.Ranked || info.Rank() < 2 {
+		info := h.Values.Of(in)
+		if r := info.Rank(); info.DType != ir.Float32 || !info.Ranked || r < 2 || info.Shape[r-1].Is(1) || info.Shape[r-2].Is(1) {
 			return false
 		}
 	}

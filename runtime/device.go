@@ -93,7 +93,8 @@ func (w *Weights) current(ctx context.Context) (map[string]*ort.DeviceTensor, er
 }
 
 // openDevice settles where a training run computes. On a device, weights stay in
-// its memory, and the sums of a microbatch are written where it copies to fastest.
+// its memory, and where a vector takes the sums of a run, it lies where the device
+// copies to fastest.
 func (f *finetune) openDevice() (err error) {
 	if f.place, err = f.model.workplace(); err != nil {
 		return err
@@ -124,7 +125,11 @@ func (f *finetune) moveToDevice() error {
 		t.sums = t.weights.Trained.Like()
 		return nil
 	}
-	t.sums = t.weights.Trained.LikeIn(f.memory)
+	if t.kept != nil { // no run writes into it
+		t.sums = t.weights.Trained.Like()
+	} else {
+		t.sums = t.weights.Trained.LikeIn(f.memory)
+	}
 	return t.weights.reside(f.memory)
 }
 

@@ -59,6 +59,37 @@ func TestArena(t *testing.T) {
 	}
 }
 
+// An arena in a device's host memory is one like any other, also where that is not Go's.
+func TestArenaLikeIn(t *testing.T) {
+	m := testMemory(t, Device{})
+	a, err := NewArena([]Param{{"w", []int64{2, 3}}, {"b", []int64{3}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	like := a.LikeIn(m)
+	if !like.foreign {
+		t.Error("the runtime gave no memory")
+	}
+	w, err := like.Tensor("w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := tensor(t, []int64{2, 3}, float32(1), 2, 3, 4, 5, 6)
+	if err := upload(t, m, from).Download(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if want := []float32{1, 2, 3, 4, 5, 6, 0, 0, 0}; !slices.Equal(like.Data(), want) {
+		t.Errorf("got %v, want %v", like.Data(), want)
+	}
+	if back := download(t, upload(t, m, w)); !slices.Equal(data[float32](t, back), like.Slice("w")) {
+		t.Errorf("got %v", back)
+	}
+	like.Discard()
+	if !slices.Equal(like.Data(), make([]float32, 9)) {
+		t.Errorf("after Discard: %v", like.Data())
+	}
+}
+
 func TestArenaRefuses(t *testing.T) {
 	for want, params := range map[string][]Param{
 		`parameter "a" is in the arena twice`:                                               {{"a", []int64{1}}, {"a", []int64{1}}},
