@@ -26,14 +26,12 @@ func syntheticBatch(prepared *ghost.Prepared, p *ghost.Program, records, length 
 		}
 		out.Inputs[port.Name] = t
 	}
-	ids := out.Inputs["input_ids"]
-	if d, ok := out.Inputs["decoder_input_ids"]; ok {
-		ids = d
-	}
+	shape := prepared.Values.Of(prepared.Output).Shape
 	for _, port := range p.Labels {
-		if port.Name == "labels" && port.DType == ir.Int64 && len(port.Dims) == 2 && ids != nil {
-			out.Loss["labels"] = ids // every token is scored
-			continue
+		if port.Name == "labels" && port.DType == ir.Int64 && len(shape) == len(port.Dims)+1 {
+			if k, ok := shape[len(shape)-1].Const(); ok {
+				s.limits["labels"] = ghost.IndexLimit{Rows: k} // every record, or token, is scored
+			}
 		}
 		t, err := s.tensor(port)
 		if err != nil {

@@ -58,6 +58,25 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// Models of other makes: a base model, whose vectors stand for logits, and a merged
+// decoder, whose cache and switch training leaves out.
+func TestBenchOfOtherModels(t *testing.T) {
+	for path, loss := range map[string]string{models + "/gpt2-base-ts17": "causal-lm", models + "/bert-dyn18": "classify", "../testdata/seq2seq/t5-merged": "causal-lm"} {
+		usual, err := UsualLoss(path, "", "")
+		if err != nil || usual != loss {
+			t.Errorf("%s: the usual loss is %q, %v", path, usual, err)
+		}
+		r, err := Bench(t.Context(), BenchOptions{Model: path, Loss: loss, Threads: 1, Lengths: []int{6}, Microbatches: []int{2}, Rounds: 1})
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if n := len(r.Cells[0].Variants); n != len(BenchVariants())-1 {
+			t.Errorf("%s: %d variants", path, n)
+		}
+	}
+}
+
 // What the variants compute is what GradNorms computes: a fast bench of something
 // else would be worthless.
 func TestBenchComputesTheStep(t *testing.T) {

@@ -69,10 +69,15 @@ func (c *benchCell) openForward() (benchRun, error) {
 	}
 	feeds := map[string]*ort.Tensor{}
 	for _, in := range s.Inputs() {
-		if t, ok := batch.Inputs[in.Name]; ok {
-			if feeds[in.Name], err = convert(t, in.DType); err != nil {
-				return nil, usage("input %q: %w", in.Name, err)
-			}
+		t, ok := batch.Inputs[in.Name]
+		if !ok {
+			t, err = c.emptyInput(in)
+		}
+		if err == nil {
+			feeds[in.Name], err = convert(t, in.DType)
+		}
+		if err != nil {
+			return nil, usage("input %q: %w", in.Name, err)
 		}
 	}
 	fetch := ort.Fetch{Name: c.prepared.Output, Keep: true}
@@ -87,6 +92,19 @@ func (c *benchCell) openForward() (benchRun, error) {
 		out[fetch.Name].Release()
 		return nil
 	}, nil
+}
+
+// emptyInput is what training leaves out of a model's inputs: a cache of no tokens,
+// and false for the switch that would read it.
+func (c *benchCell) emptyInput(in ort.Info) (*ort.Tensor, error) {
+	shape := make([]int64, len(in.Dims))
+	for i, d := range in.Dims {
+		shape[i] = max(d, 0)
+		if i == 0 && d < 0 {
+			shape[i] = int64(c.Microbatch)
+		}
+	}
+	return ort.NewZeros(in.DType, shape)
 }
 
 func (c *benchCell) fileOutput(s *ort.Session) (ort.Info, bool) {
