@@ -202,6 +202,9 @@ func (o Options) cudaOptions() map[string]string {
 		"use_tf32":               "0",
 		"cudnn_conv_algo_search": "DEFAULT",
 	}
+	if o.exact {
+		m["arena_extend_strategy"] = "kSameAsRequested"
+	}
 	if o.DeviceMemory > 0 {
 		m["gpu_mem_limit"] = strconv.FormatInt(o.DeviceMemory, 10)
 	}

@@ -167,11 +167,11 @@ func TestCheckProvider(t *testing.T) {
 
 func TestCUDAOptions(t *testing.T) {
 	m := Options{Device: CUDA(2)}.cudaOptions()
-	if m["device_id"] != "2" || m["use_tf32"] != "0" || m["gpu_mem_limit"] != "" {
+	if m["device_id"] != "2" || m["use_tf32"] != "0" || m["gpu_mem_limit"] != "" || m["arena_extend_strategy"] != "" {
 		t.Errorf("got %v", m)
 	}
-	m = Options{Device: CUDA(0), DeviceMemory: 1 << 30}.cudaOptions()
-	if m["device_id"] != "0" || m["use_tf32"] != "0" || m["gpu_mem_limit"] != "1073741824" {
+	m = Options{Device: CUDA(0), DeviceMemory: 1 << 30, exact: true}.cudaOptions()
+	if m["device_id"] != "0" || m["use_tf32"] != "0" || m["gpu_mem_limit"] != "1073741824" || m["arena_extend_strategy"] != "kSameAsRequested" {
 		t.Errorf("got %v", m)
 	}
 	if _, err := testEnv(t).NewSession(model(t, chainGraph(1, 2), 10), Options{DeviceMemory: -1}); err == nil {

@@ -88,7 +88,7 @@ func (e *Env) newCopier(d Device, dtype DType, limit int64) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.NewSession(model, Options{Name: "copy to " + d.String(), Device: d, DeviceMemory: limit, Threads: 1})
+	return e.NewSession(model, Options{Name: "copy to " + d.String(), Device: d, DeviceMemory: limit, Threads: 1, exact: true})
 }
 
 // open makes an allocator of the anchor's session.

@@ -20,6 +20,11 @@
 // the run. Everything else that lives during a run lies in one pool for all sessions (pool.c, registered with the
 // runtime as its allocator); Options says which settings keep the peak low and why, Env.Pool what is in use.
 //
+// # Devices
+//
+// Options.Device lets a session run on a CUDA device. DeviceMemory holds tensors that stay there, Session.RunBound reads
+// and writes them, Env.CheckDevice says what is missing. The processor is a device too: that is how this is tested.
+//
 // # Logging
 //
 // The runtime's own log lines on standard error are off (Options.Verbose turns a session's on): every failure comes back

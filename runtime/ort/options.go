@@ -66,6 +66,8 @@ type Options struct {
 	Device Device
 	// DeviceMemory bounds in bytes what the session takes of a CUDA device's memory; 0 sets no bound.
 	DeviceMemory int64
+	// exact lets a device's arena grow by what is asked for: for tensors that stay, of sizes that do not change.
+	exact bool
 	// OptLevel is the graph optimization level.
 	OptLevel OptLevel
 	// DisableOptimizers names optimizers of the runtime to leave out, for example "CommonSubexpressionElimination",

@@ -108,6 +108,10 @@ func TestBadInput(t *testing.T) {
 			}
 			b.write(t, "model/model.onnx", data[:len(data)/2])
 		}, nil, 2, "model.onnx"},
+		"an unknown device":       {nil, []string{"--device", "gpu"}, 2, `unknown device "gpu"`},
+		"no such GPU":             {nil, []string{"--device", "cuda:99"}, 2, "device cuda:99 can't be used"},
+		"half on the processor":   {nil, []string{"--precision", "bf16"}, 2, "it is for --device cuda"},
+		"an unknown precision":    {nil, []string{"--precision", "fp8"}, 2, `unknown precision "fp8"`},
 		"no model":                {nil, []string{"--model", "/nonexistent"}, 2, "/nonexistent"},
 		"model of another format": {func(t *testing.T, b bench) { b.write(t, "model/model.onnx", []byte("PK\x03\x04 zip")) }, nil, 2, "model.onnx"},
 		"cycle": {func(t *testing.T, b bench) {

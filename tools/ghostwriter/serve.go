@@ -45,6 +45,9 @@ func (a *app) serve(ctx context.Context, r *serveRequest) error {
 	}
 	r.batch.Off, r.batch.Waiting = r.batching == "off", r.limits.Queue
 	r.engine.Queue = r.limits.Queue
+	if err := a.checkDevice(); err != nil { // not once for each model, in the log
+		return err
+	}
 	repo, err := serve.NewRepository(r.models, serve.RepositoryOptions{Models: r.named, Model: runtime.Options{Library: a.library, Threads: a.threads, Device: a.device},
 		Batching: r.batch, Engine: r.engine, Log: log})
 	if err != nil {

@@ -176,6 +176,7 @@ func TestServeWrongUsage(t *testing.T) {
 		"go together":              {"--models", tree, "--tls-cert", "x"},
 		"--batching":               {"--models", tree, "--batching", "maybe"},
 		"--log-level":              {"--models", tree, "--log-level", "loud"},
+		"device cuda:99":           {"--models", tree, "--device", "cuda:99"},
 		"--max-body must be":       {"--models", tree, "--max-body", "0"},
 		"line 1: a key of 5":       {"--models", tree, "--api-key-file", b.path("keys.txt")},
 		"the TLS certificate":      {"--models", tree, "--tls-cert", b.path("keys.txt"), "--tls-key", b.path("keys.txt")},

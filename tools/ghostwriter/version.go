@@ -61,6 +61,22 @@ func (a *app) loadEnv() (*ort.Env, error) {
 	return ort.LoadFor(d, a.library)
 }
 
+// checkDevice refuses a --device that can't be used.
+func (a *app) checkDevice() error {
+	if a.device == "" || a.device == "cpu" {
+		return nil
+	}
+	d, err := ort.ParseDevice(a.device)
+	if err != nil {
+		return fmt.Errorf("%w: --device: %v", errCommandLine, err)
+	}
+	env, err := ort.LoadFor(d, a.library)
+	if err != nil {
+		return err
+	}
+	return env.CheckDevice(d)
+}
+
 // gpus asks driver and library for GPUs.
 func (r *versionReport) gpus(env *ort.Env) {
 	r.GPUs = []gpuReport{}
