@@ -13,8 +13,8 @@ import (
 //	x/√(mean x² + ε) · γ                    SimplifiedLayerNormalization (RMS)
 //
 // Exporters square with Pow or Mul, divide by the root or multiply with its
-// inverse, and subtract the mean once or twice. γ and β are vectors of the model's
-// own; without γ it is 1.
+// inverse, and subtract the mean once or twice; TensorFlow writes x·s + (β − μ·s),
+// s = γ/√(…). γ and β are vectors of the model's own; without γ it is 1.
 func fuseNormalizations(c *Graph) error {
 	isFor := func(n *ir.Node) bool { return n.Is("ReduceMean") }
 	if !slices.ContainsFunc(c.Nodes, isFor) {
@@ -41,9 +41,11 @@ func fuseNormalizations(c *Graph) error {
 type normalised struct {
 	x       string // what is normalised
 	centred bool
-	epsilon float64
-	last    *ir.Node // makes x̂, later x̂·γ and x̂·γ + β
-	nodes   []*ir.Node
+	// reversed: what is squared is μ − x, so that x̂ must be made of another z.
+	reversed bool
+	epsilon  float64
+	last     *ir.Node // makes x̂, later x̂·γ and x̂·γ + β
+	nodes    []*ir.Node
 }
 
 // normalization matches the normalisation whose mean of squares is the node v.
@@ -56,13 +58,25 @@ func (m *matcher) normalization(v *ir.Node) (replacement, bool) {
 		return replacement{}, false
 	}
 	p := &normalised{x: z, nodes: append(square, v)}
-	if !m.root(p, v.Output(0), z) {
-		return replacement{}, false
+	x, nodes, centred := m.centred(z)
+	if !centred { // TensorFlow squares μ − x
+		x, nodes, centred = m.difference(z, 0)
+		p.reversed = centred
 	}
-	if x, nodes, ok := m.centred(z); ok {
+	if centred {
 		p.x, p.centred, p.nodes = x, true, append(p.nodes, nodes...)
 	}
-	return m.normalizationNode(p)
+	s, inverted, ok := m.root(p, v.Output(0))
+	if !ok {
+		return replacement{}, false
+	}
+	if m.quotient(p, s, z, inverted) {
+		return m.normalizationNode(p)
+	}
+	if centred && inverted {
+		return m.shiftedProduct(p, s)
+	}
+	return replacement{}, false
 }
 
 // meanOfLast reports a mean over the last axis that keeps it.
@@ -90,53 +104,56 @@ func (m *matcher) squared(value string) (z string, nodes []*ir.Node, ok bool) {
 }
 
 // centred matches z = x − mean x.
-func (m *matcher) centred(z string) (x string, nodes []*ir.Node, ok bool) {
+func (m *matcher) centred(z string) (x string, nodes []*ir.Node, ok bool) { return m.difference(z, 1) }
+
+// difference matches the difference z of x and its mean, which is operand i.
+func (m *matcher) difference(z string, i int) (x string, nodes []*ir.Node, ok bool) {
 	z, nodes = m.through(z)
 	n := m.producer(z, "Sub")
 	if n == nil {
 		return "", nil, false
 	}
-	at, passed := m.through(n.Input(1))
+	at, passed := m.through(n.Input(i))
 	mean := m.producer(at, "ReduceMean")
-	if mean == nil || !m.meanOfLast(mean) || mean.Input(0) != n.Input(0) {
+	if mean == nil || !m.meanOfLast(mean) || mean.Input(0) != n.Input(1-i) {
 		return "", nil, false
 	}
-	return n.Input(0), append(append(nodes, n, mean), passed...), true
+	return n.Input(1 - i), append(append(nodes, n, mean), passed...), true
 }
 
-// root follows the mean of squares to x̂ = z/√(v + ε), or z times the inverse.
-func (m *matcher) root(p *normalised, v, z string) bool {
+// root follows the mean of squares v to s = √(v + ε), or its inverse.
+func (m *matcher) root(p *normalised, v string) (s string, inverted, ok bool) {
 	add, ok := m.onlyReader(p, v, "Add")
 	if !ok {
-		return false
+		return "", false, false
 	}
-	epsilon, ok := m.addend(add, v)
-	if !ok || epsilon < 0 {
-		return false
+	if p.epsilon, ok = m.addend(add, v); !ok || p.epsilon < 0 {
+		return "", false, false
 	}
-	p.epsilon = epsilon
-	s, inverted := add.Output(0), false
+	s = add.Output(0)
 	if n, isPow := m.onlyReader(p, s, "Pow"); isPow { // (v + ε)^−½, or ^½
 		e, isNumber := m.number(n.Input(1))
-		if !isNumber || e != 0.5 && e != -0.5 || n.Input(0) == n.Input(1) {
-			return false
-		}
 		s, inverted = n.Output(0), e < 0
+		ok = isNumber && (e == 0.5 || e == -0.5) && n.Input(0) != n.Input(1)
 	} else if n, isRoot := m.onlyReader(p, s, "Sqrt"); isRoot {
 		s = n.Output(0)
 	} else {
-		return false
+		ok = false
 	}
-	if !inverted {
-		if n, isInverse := m.onlyReader(p, s, "Reciprocal"); isInverse {
-			s, inverted = n.Output(0), true
-		} else if n, isInverse := m.onlyReader(p, s, "Div"); isInverse {
-			if one, isNumber := m.number(n.Input(0)); isNumber && one == 1 {
-				s, inverted = n.Output(0), true
-			}
+	if !ok || inverted {
+		return s, inverted, ok
+	}
+	if n, isInverse := m.onlyReader(p, s, "Reciprocal"); isInverse {
+		return n.Output(0), true, true
+	}
+	before := len(p.nodes)
+	if n, isInverse := m.onlyReader(p, s, "Div"); isInverse {
+		if one, isNumber := m.number(n.Input(0)); isNumber && one == 1 {
+			return n.Output(0), true, true
 		}
 	}
-	return m.quotient(p, s, z, inverted)
+	p.nodes = p.nodes[:before]
+	return s, false, true
 }
 
 // onlyReader returns the operator that alone reads a value, behind what hands it
@@ -178,6 +195,7 @@ func (m *matcher) quotient(p *normalised, s, z string, inverted bool) bool {
 	if inverted {
 		op = "Mul"
 	}
+	before := len(p.nodes)
 	n, ok := m.onlyReader(p, s, op)
 	if !ok {
 		return false
@@ -189,37 +207,50 @@ func (m *matcher) quotient(p *normalised, s, z string, inverted bool) bool {
 		if other, _ := m.through(n.Input(1 - i)); other != s {
 			continue
 		}
-		if nodes, same := m.sameValue(n.Input(i), z); same {
+		if nodes, same := m.numerator(p, n.Input(i), z); same {
 			p.last, p.nodes = n, append(p.nodes, nodes...)
 			return true
 		}
 	}
+	p.nodes = p.nodes[:before]
 	return false
 }
 
-// sameValue reports that a is z, or z computed a second time as x − mean x.
-func (m *matcher) sameValue(a, z string) ([]*ir.Node, bool) {
+// width is the last extent of a value, where it is known.
+func (m *matcher) width(value string) (int64, bool) {
+	info := m.values.Of(value)
+	if !info.Ranked || info.Rank() == 0 {
+		return 0, false
+	}
+	w, known := info.Shape[info.Rank()-1].Const()
+	return w, known && w > 0
+}
+
+// node is the operator in the place of p.last.
+func (p *normalised) node(op string, inputs ...string) *ir.Node {
+	return &ir.Node{
+		Name: p.last.Name, Op: op, Inputs: inputs, Outputs: slices.Clone(p.last.Outputs), Scope: p.last.Scope,
+		Attrs: ir.Attrs{"axis": int64(-1), "epsilon": float32(p.epsilon)},
+	}
+}
+
+// numerator reports that a is what was squared, or x − mean x computed again.
+func (m *matcher) numerator(p *normalised, a, z string) ([]*ir.Node, bool) {
 	if a == z {
-		return nil, true
+		return nil, !p.reversed
 	}
 	origin, passed := m.through(a)
-	target, _ := m.through(z)
-	if origin == target {
-		return passed, true
+	if target, _ := m.through(z); origin == target {
+		return passed, !p.reversed
 	}
-	x1, nodes, ok := m.centred(origin)
-	x2, _, ok2 := m.centred(target)
-	return append(passed, nodes...), ok && ok2 && x1 == x2
+	x, nodes, ok := m.centred(origin)
+	return append(passed, nodes...), ok && p.centred && x == p.x
 }
 
 // normalizationNode makes the replacement, with γ and β where they follow.
 func (m *matcher) normalizationNode(p *normalised) (replacement, bool) {
-	info := m.values.Of(p.x)
-	if !info.Ranked || info.Rank() == 0 {
-		return replacement{}, false
-	}
-	width, known := info.Shape[info.Rank()-1].Const()
-	if !known || width < 1 {
+	width, known := m.width(p.x)
+	if !known {
 		return replacement{}, false
 	}
 	p.nodes = unique(p.nodes)
@@ -239,11 +270,7 @@ func (m *matcher) normalizationNode(p *normalised) (replacement, bool) {
 	if inputs[1] == "" {
 		inputs[1] = m.ones(p.last, width)
 	}
-	node := &ir.Node{
-		Name: p.last.Name, Op: op, Inputs: inputs, Outputs: slices.Clone(p.last.Outputs), Scope: p.last.Scope,
-		Attrs: ir.Attrs{"axis": int64(-1), "epsilon": float32(p.epsilon)},
-	}
-	return replacement{drop: unique(p.nodes), last: p.last, node: node}, true
+	return replacement{drop: unique(p.nodes), last: p.last, node: p.node(op, inputs...)}, true
 }
 
 // vectorBehind extends the match by x̂·γ or x̂·γ + β where that is all that reads
@@ -265,40 +292,6 @@ func (m *matcher) vectorBehind(p *normalised, op string, width int64) string {
 	return ""
 }
 
-// isVector reports a vector of the model, or one made of it and a number: Gemma
-// keeps γ − 1.
-func (m *matcher) isVector(value string, width int64) bool {
-	t, ok := m.graph.Inits[value]
-	if ok {
-		return t.DType.IsFloat() && len(t.Dims) == 1 && t.Dims[0] == width
-	}
-	n := m.ix.Producer[value]
-	if n == nil || !n.Is("Add") && !n.Is("Mul") && !m.passes(n) {
-		return false
-	}
-	vectors, numbers := 0, 0
-	for _, in := range n.Inputs {
-		if _, isNumber := m.number(in); isNumber {
-			numbers++
-		} else if _, isInit := m.graph.Inits[in]; isInit && m.isVector(in, width) {
-			vectors++
-		}
-	}
-	return vectors == 1 && vectors+numbers == len(n.Inputs)
-}
-
-// ones adds a vector of ones.
-func (m *matcher) ones(n *ir.Node, width int64) string {
-	v := make([]float32, width)
-	for i := range v {
-		v[i] = 1
-	}
-	t := ir.NewFloat32(m.graph.FreshName(n.Name+"/ones"), []int64{width}, v)
-	m.graph.AddInit(t)
-	m.graph.Lifted[t.Name] = true
-	return t.Name
-}
-
 func unique(nodes []*ir.Node) []*ir.Node {
 	var out []*ir.Node
 	for _, n := range nodes {
@@ -307,22 +300,4 @@ func unique(nodes []*ir.Node) []*ir.Node {
 		}
 	}
 	return out
-}
-
-// producer returns the node that makes value if it is that operator.
-func (m *matcher) producer(value, op string) *ir.Node {
-	if n := m.ix.Producer[value]; n != nil && n.Is(op) {
-		return n
-	}
-	return nil
-}
-
-// through follows a value back through operators that change nothing here:
-// Identity, and casts from float32 to float32.
-func (m *matcher) through(value string) (origin string, passed []*ir.Node) {
-	for n := m.ix.Producer[value]; n != nil && m.passes(n); n = m.ix.Producer[value] {
-		passed = append(passed, n)
-		value = n.Input(0)
-	}
-	return value, passed
 }

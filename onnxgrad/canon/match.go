@@ -17,6 +17,24 @@ type matcher struct {
 	values *infer.Values
 }
 
+// producer returns the node that makes value if it is that operator.
+func (m *matcher) producer(value, op string) *ir.Node {
+	if n := m.ix.Producer[value]; n != nil && n.Is(op) {
+		return n
+	}
+	return nil
+}
+
+// through follows a value back through operators that change nothing here:
+// Identity, and casts from float32 to float32.
+func (m *matcher) through(value string) (origin string, passed []*ir.Node) {
+	for n := m.ix.Producer[value]; n != nil && m.passes(n); n = m.ix.Producer[value] {
+		passed = append(passed, n)
+		value = n.Input(0)
+	}
+	return value, passed
+}
+
 // number returns a constant of one element: one that the graph lifted from a
 // Constant node, or of rank 0. Anything else may be a parameter that learns.
 func (m *matcher) number(value string) (float64, bool) {

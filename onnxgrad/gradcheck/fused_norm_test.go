@@ -35,6 +35,11 @@ var normSpellings = map[string]spelling{
 	"no scale": {centredRows().Node("s = Mul(d,d)").Node("v = ReduceMean(s,last)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("y = Div(d,r)"), layerNorm},
 	"scale without shift": {centredRows().Node("s = Mul(d,d)").Node("v = ReduceMean(s,last)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("h = Div(d,r)").
 		Node("y = Mul(h,g)"), layerNorm},
+	"TensorFlow, squared difference": {written().Node("m = ReduceMean(x,last)").Node("n = Sub(m,x)").Node("q = Mul(n,n)").Node("v = ReduceMean(q,last)").Node("e = Add(eps,v)").Node("r = Sqrt(e)").Node("i = Reciprocal(r)").Node("s = Mul(i,g)").
+		Node("xs = Mul(x,s)").Node("ms = Mul(s,m)").Node("t = Sub(b,ms)").Node("y = Add(xs,t)"), layerNorm},
+	"negative numerator": {written().Node("m = ReduceMean(x,last)").Node("n = Sub(m,x)").Node("q = Mul(n,n)").Node("v = ReduceMean(q,last)").Node("e = Add(eps,v)").Node("r = Sqrt(e)").Node("y = Div(n,r)"), ""},
+	"TensorFlow": {centredRows().Node("q = Mul(d,d)").Node("v = ReduceMean(q,last)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("i = Reciprocal(r)").Node("s = Mul(i,g)").
+		Node("xs = Mul(x,s)").Node("ms = Mul(m,s)").Node("t = Sub(b,ms)").Node("y = Add(xs,t)"), layerNorm},
 	"T5": {written().Node("s = Pow(x,two)").Node("v = ReduceMean(s,last)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("i = Div(one,r)").Node("h = Mul(x,i)").
 		Node("y = Mul(g,h)"), rmsNorm},
 	"Llama": {written().Node("c = Cast(x)", toFloat).Node("s = Mul(c,c)").Node("v = ReduceMean(s,last)").Node("e = Add(v,eps)").Node("i = Pow(e,minus)").
@@ -42,6 +47,10 @@ var normSpellings = map[string]spelling{
 	"Gemma": {written().Node("s = Pow(x,two)").Node("v = ReduceMean(s,last)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("h = Div(x,r)").Node("w = Add(g,one)").
 		Node("y = Mul(h,w)"), rmsNorm},
 
+	"TensorFlow, another mean": {centredRows().Node("m1 = ReduceMax(x,last)").Node("q = Mul(d,d)").Node("v = ReduceMean(q,last)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("i = Reciprocal(r)").Node("s = Mul(i,g)").
+		Node("xs = Mul(x,s)").Node("ms = Mul(m1,s)").Node("t = Sub(b,ms)").Node("y = Add(xs,t)"), ""},
+	"TensorFlow, the scale is read": {centredRows().Node("q = Mul(d,d)").Node("v = ReduceMean(q,last)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("i = Reciprocal(r)").Node("s = Mul(i,g)").
+		Node("xs = Mul(x,s)").Node("ms = Mul(m,s)").Node("t = Sub(b,ms)").Node("z = Add(xs,t)").Node("y = Add(z,s)"), ""},
 	"over the batch": {written().Node("s = Pow(x,two)").Node("v = ReduceMean(s,first)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("h = Div(x,r)").Node("y = Mul(h,g)"), ""},
 	"the mean of squares is read": {written().Node("s = Pow(x,two)").Node("v = ReduceMean(s,last)").Node("e = Add(v,eps)").Node("r = Sqrt(e)").Node("h = Div(x,r)").
 		Node("k = Mul(h,g)").Node("y = Add(k,v)"), ""},
