@@ -12,17 +12,18 @@ import (
 // A collector is the hook of the backward pass: it turns each use of a trained
 // parameter into a part.
 type collector struct {
+	builder  *onnxgrad.Builder
 	proof    *separate.Proof
 	producer map[string]*ir.Node
 	trained  map[string]Parameter
 	found    map[string]*gathered
-	order    []string          // parameters by their first use in the backward pass: last layers first
+	order    []string          // parameters in the order in which the backward pass has what their norms are made of: last layers first
 	rowsOf   map[string]string // memo of RowsByRecord, so that shared inputs stay shared
 }
 
-func newCollector(g *ir.Graph, proof *separate.Proof, trained []Parameter) *collector {
+func newCollector(b *onnxgrad.Builder, proof *separate.Proof, trained []Parameter) *collector {
 	c := &collector{
-		proof: proof, producer: g.Index().Producer, trained: map[string]Parameter{}, found: map[string]*gathered{}, rowsOf: map[string]string{},
+		builder: b, proof: proof, producer: b.Graph.Index().Producer, trained: map[string]Parameter{}, found: map[string]*gathered{}, rowsOf: map[string]string{},
 	}
 	for _, p := range trained {
 		c.trained[p.Name] = p
@@ -30,16 +31,22 @@ func newCollector(g *ir.Graph, proof *separate.Proof, trained []Parameter) *coll
 	return c
 }
 
-// add records a part. A parameter used again moves to the end: its norm is
-// known only then.
-func (c *collector) add(name string, p part) {
+// add records a part, made of the gradient named.
+func (c *collector) add(name, gradient string, p part) {
 	g := c.found[name]
 	if g == nil {
 		g = &gathered{param: c.trained[name]}
 		c.found[name] = g
+		c.order = append(c.order, name)
 	}
-	c.order = append(slices.DeleteFunc(c.order, func(s string) bool { return s == name }), name)
-	g.parts = append(g.parts, p)
+	g.parts, g.complete = append(g.parts, p), max(g.complete, c.builder.Emitted(gradient))
+}
+
+// sort puts the parameters in their order. One that is used again, or whose gradient
+// is a sum over all its uses, comes when the last is there: what its norm is made of
+// is alive until then, and no longer.
+func (c *collector) sort() {
+	slices.SortStableFunc(c.order, func(a, b string) int { return c.found[a].complete - c.found[b].complete })
 }
 
 // Capture implements onnxgrad.Hook: it takes products with a weight matrix and
@@ -115,7 +122,7 @@ func (c *collector) product(u *onnxgrad.Use, root string, transposed bool, x str
 		return false
 	}
 	gy := u.GY
-	c.add(root, part{"linear", func(b *onnxgrad.Builder) contribution {
+	c.add(root, gy, part{"linear", func(b *onnxgrad.Builder) contribution {
 		in, out := c.byRecord(b, x, lx), c.byRecord(b, gy, ly)
 		if transposed {
 			in, out = out, in
@@ -136,7 +143,7 @@ func (c *collector) lookUp(u *onnxgrad.Use, root string) bool {
 		return false
 	}
 	gy, lifted := u.GY, u.Lifted
-	c.add(root, part{"embedding", func(b *onnxgrad.Builder) contribution {
+	c.add(root, gy, part{"embedding", func(b *onnxgrad.Builder) contribution {
 		w := sym.Const(width)
 		if lifted { // one set of indices for all records, gradients by record
 			t := sym.Product(b.Shape(idx)...)
@@ -175,7 +182,7 @@ func (c *collector) byRecord(b *onnxgrad.Builder, x string, l separate.Label) st
 // Instantiated implements onnxgrad.Hook: a gradient [B, parameter's shape].
 func (c *collector) Instantiated(name, gradient string) error {
 	p := c.trained[name]
-	c.add(name, part{"instantiated", func(b *onnxgrad.Builder) contribution {
+	c.add(name, gradient, part{"instantiated", func(b *onnxgrad.Builder) contribution {
 		r, k := matrix(p.Shape)
 		return dense{D: b.Reshape(gradient, []sym.Dim{b.Shape(gradient)[0], sym.Const(r), sym.Const(k)})}
 	}})

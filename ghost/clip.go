@@ -36,9 +36,13 @@ type selection struct {
 // selectRecords marks the records that count: ok_i = isfinite(loss_i) ∧
 // isfinite(‖g_i‖²) ∧ valid_i. squared is "" where no norm is computed.
 func selectRecords(b *onnxgrad.Builder, loss, squared, valid string) selection {
-	finite := isFinite(b, loss)
+	norm := ""
 	if squared != "" {
-		finite = b.Op("And", nil, finite, isFinite(b, squared))
+		norm = isFinite(b, squared)
+	}
+	finite := isFinite(b, loss) // after the norm's: see lossFirst
+	if squared != "" {
+		finite = b.Op("And", nil, finite, norm)
 	}
 	return selection{finite: finite, ok: b.Op("And", nil, finite, valid)}
 }

@@ -32,8 +32,9 @@ type part struct {
 
 // A gathered parameter is one whose gradient has at least one part.
 type gathered struct {
-	param Parameter
-	parts []part
+	param    Parameter
+	parts    []part
+	complete int // when the backward pass has all it is made of
 }
 
 // matrix returns the extents [r,c] that a parameter of that shape is seen with.

@@ -104,7 +104,7 @@ func (p *Prepared) forms(trained []Parameter, outputs []string) (map[string]stri
 		seeds[o] = o
 	}
 	b := onnxgrad.NewBuilder(g, values)
-	c := newCollector(g, p.Proof, trained)
+	c := newCollector(b, p.Proof, trained)
 	_, err = onnxgrad.Gradients(b, onnxgrad.Request{Seeds: seeds, Trainable: names(trained), Hook: c, Proof: p.Proof})
 	if err != nil {
 		return nil, err

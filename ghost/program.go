@@ -216,7 +216,7 @@ func (c *compiler) hooked() error {
 	if err != nil {
 		return err
 	}
-	c.collected = newCollector(c.Graph, c.model.Proof, c.chosen)
+	c.collected = newCollector(c.Builder, c.model.Proof, c.chosen)
 	_, err = onnxgrad.Gradients(c.Builder, onnxgrad.Request{
 		Seeds: map[string]string{c.model.Output: seed}, Trainable: names(c.chosen), Hook: c.collected, Proof: c.model.Proof,
 	})
@@ -224,6 +224,7 @@ func (c *compiler) hooked() error {
 		return err
 	}
 	c.halve()
+	c.collected.sort()
 	for _, p := range c.chosen {
 		if c.collected.found[p.Name] == nil {
 			c.out.Unreached = append(c.out.Unreached, p)
@@ -339,9 +340,17 @@ func (c *compiler) norms(parts map[string][]contribution) (selection, string) {
 		c.out.ClipGamma, gamma = "clip_gamma", "clip_gamma"
 		scalarInput(c.Builder, gamma, c.spec.ClipGamma)
 	}
-	factor := c.spec.Clip.factor(c.Builder, clipped, c.clipTo(), gamma, c.byRecord(sel.ok))
+	factor := c.lossFirst(c.spec.Clip.factor(c.Builder, clipped, c.clipTo(), gamma, c.byRecord(sel.ok)))
 	c.out.Factor = c.emit("factor", factor)
 	return sel, factor
+}
+
+// lossFirst selects the factors of records with a finite loss, which the others do not
+// have anyway: the runtime takes an operand's last emitted input first, and so
+// computes the losses, and is done with what only they are made of, before it begins
+// with the backward pass. Of a language model that is the size of its logits.
+func (c *compiler) lossFirst(factor string) string {
+	return c.Where(c.byRecord(isFinite(c.Builder, c.loss.PerExample)), factor, c.Scalar(0))
 }
 
 // weightedSelection: a record counts when its weight is positive and its loss

@@ -29,6 +29,8 @@ type Builder struct {
 	names     map[string]int
 	constants map[string]string
 	producer  map[string]*ir.Node
+	emitted   map[string]int // by value, how many nodes had been appended when it was
+	appended  int
 	extents   map[string]extent // where to read a symbol's value
 	dims      map[string]string // values that hold an extent
 	err       error
@@ -44,7 +46,7 @@ type extent struct {
 func NewBuilder(g *ir.Graph, values *infer.Values) *Builder {
 	b := &Builder{
 		Graph: g, Values: values, sections: map[string][]*ir.Node{}, names: map[string]int{}, constants: map[string]string{},
-		producer: g.Index().Producer, extents: map[string]extent{}, dims: map[string]string{},
+		producer: g.Index().Producer, emitted: map[string]int{}, extents: map[string]extent{}, dims: map[string]string{},
 	}
 	for _, in := range g.Inputs {
 		b.names[in.Name] = 1
@@ -150,8 +152,9 @@ func (b *Builder) OpNamed(output, op string, attrs ir.Attrs, inputs ...string) s
 
 func (b *Builder) append(n *ir.Node) {
 	b.sections[b.current] = append(b.sections[b.current], n)
+	b.appended++
 	for _, o := range n.Outputs {
-		b.producer[o] = n
+		b.producer[o], b.emitted[o] = n, b.appended
 	}
 	if err := b.Values.Node(n); err != nil {
 		b.fail(err)
@@ -160,6 +163,10 @@ func (b *Builder) append(n *ir.Node) {
 		b.learnExtents(o)
 	}
 }
+
+// Emitted is a clock: how many nodes had been appended when value was, 0 for a value
+// of the graph that was built upon.
+func (b *Builder) Emitted(value string) int { return b.emitted[value] }
 
 // Finish moves the sections into the graph behind its nodes: those named in
 // last come at the end, in that order, the others before them as entered.
