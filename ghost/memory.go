@@ -51,10 +51,25 @@ func (p *Program) Peak(records, length int64) Peak {
 	for _, o := range p.Graph.Outputs {
 		m.given[o.Name] = true // written where the caller says
 	}
+	if p.SumsKept {
+		m.kept = p.sumOutputs()
+	}
 	m.run(executionOrder(p.Graph.Nodes))
 	peak := Peak{Bytes: m.peak, Node: m.peakNode, Live: m.peakLive}
 	slices.SortStableFunc(peak.Live, func(a, b LiveValue) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	return peak
+}
+
+// sumOutputs are the names of the outputs that sums consist of.
+func (p *Program) sumOutputs() map[string]bool {
+	out := map[string]bool{}
+	for _, name := range p.Sums {
+		out[name] = true
+	}
+	for _, r := range p.Rows {
+		out[r.IDs], out[r.Values] = true, true
+	}
+	return out
 }
 
 // extents gives every symbol of the inputs a value.

@@ -21,6 +21,7 @@ type memoryPlan struct {
 	graph  *ir.Graph
 	env    map[string]int64
 	given  map[string]bool // values that lie in the caller's memory
+	kept   map[string]bool // outputs that stay in the runtime's
 	values *infer.Values
 
 	readers map[string][]*ir.Node
@@ -43,6 +44,7 @@ type buffer struct {
 	shape     string // element size and symbolic shape
 	reads     int    // that are still to come of the present values
 	from, to  int    // positions of its allocation and of its last use
+	kept      bool   // for the caller: the last use is after the run
 }
 
 // looks are operators whose result is their input seen differently.
@@ -126,6 +128,12 @@ func (m *memoryPlan) pass(n *ir.Node) {
 	}
 	b.reads += len(m.readers[out]) - 1
 	m.buffers[out] = b
+	b.kept = b.kept || m.kept[out]
+}
+
+// keeps reports a value that stays in memory after the run, by an output's name.
+func (m *memoryPlan) keeps(value string) bool {
+	return m.kept[value] || slices.ContainsFunc(m.readers[value], func(r *ir.Node) bool { return r.Is("Identity") && m.kept[r.Output(0)] })
 }
 
 // outputName reports a value that an Identity makes the caller's.
@@ -138,6 +146,9 @@ func (m *memoryPlan) place(n *ir.Node, i, at int) {
 	o := n.Outputs[i]
 	if m.given[o] || m.outputName(o) && !looks[n.Op] {
 		m.given[o] = true
+		if m.keeps(o) {
+			m.all = append(m.all, &buffer{first: o, op: n.Op, bytes: poolBytes(bytesOf(m.values.Of(o), m.env)), from: at, kept: true})
+		}
 		return
 	}
 	bytes := bytesOf(m.values.Of(o), m.env)
@@ -245,6 +256,9 @@ func (m *memoryPlan) branch(n *ir.Node) (most int64) {
 func (m *memoryPlan) measure(order []*ir.Node) {
 	change := make([]int64, len(order)+1)
 	for _, b := range m.all {
+		if b.kept {
+			b.to = len(order) - 1
+		}
 		change[b.from] += b.bytes
 		change[b.to+1] -= b.bytes
 	}

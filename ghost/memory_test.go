@@ -34,3 +34,26 @@ func TestPeakBytes(t *testing.T) {
 		t.Errorf("one record: %d bytes, a hundred times as long: %d", one, longer)
 	}
 }
+
+// Sums that stay where the run left them are part of its peak, and all of them are
+// there at its end.
+func TestPeakBytesOfKeptSums(t *testing.T) {
+	const width, layers = 512, 6
+	g := irtest.New(18).Input("h0", ir.Float32, "batch", "frames", width).Output("logits").Fill("v", width, 2)
+	for i := range layers {
+		g.Fill(fmt.Sprintf("w%d", i), width, width).Node(fmt.Sprintf("p%d = MatMul(h%d,w%d)", i, i, i)).Node(fmt.Sprintf("h%d = Tanh(p%d)", i+1, i))
+	}
+	g.Node(fmt.Sprintf("m = ReduceMean(h%d,one)", layers), ir.Attrs{"keepdims": int64(0)}).Ints("one", nil, 1).Node("logits = MatMul(m,v)")
+	prepared := preparedGraph(t, g)
+	peak := func(kept bool) int64 {
+		program, err := prepared.Compile(ghost.Spec{Loss: "classify", ClipNorm: 1, Length: 4, SumsKept: kept})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return program.PeakBytes(1, 4)
+	}
+	const sums = 4 * width * width * layers
+	if kept, apart := peak(true), peak(false); kept < sums || kept > sums+apart || apart > sums/2 {
+		t.Errorf("sums of %d bytes: peak %d with them, %d without", sums, kept, apart)
+	}
+}

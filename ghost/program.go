@@ -56,6 +56,9 @@ type Spec struct {
 	// RowsApart leaves the look-ups' share of tables of that many elements and more
 	// out of their sums, see Program.Rows; 0 of none.
 	RowsApart int64
+	// SumsKept says that the caller leaves the sums in the runtime's memory, where
+	// Peak counts them; else they are written where the caller says.
+	SumsKept bool
 	// KeepWeights makes the parameters' present values defaults of their
 	// inputs, so that the program runs without being fed weights.
 	KeepWeights bool
@@ -91,6 +94,7 @@ type Program struct {
 	GroupNorm         string
 	Prediction        string // int64 [B], of losses over classes
 	Sums, ByParameter map[string]string
+	SumsKept          bool // as the spec says
 	// Rows are what is to be added to the sums of large tables, by parameter, where
 	// the spec has RowsApart. A table that is only looked up in has no other sum.
 	Rows map[string]RowSum
@@ -120,7 +124,7 @@ func (p *Prepared) Compile(s Spec) (*Program, error) {
 		return nil, err
 	}
 	c := &compiler{model: p, spec: s, Builder: onnxgrad.NewBuilder(g, values), out: &Program{
-		Graph: g, Data: slices.Clone(g.Inputs), Left: p.Left, Sums: map[string]string{}, ByParameter: map[string]string{}, Rows: map[string]RowSum{}, Forms: map[string]string{},
+		Graph: g, SumsKept: s.SumsKept, Data: slices.Clone(g.Inputs), Left: p.Left, Sums: map[string]string{}, ByParameter: map[string]string{}, Rows: map[string]RowSum{}, Forms: map[string]string{},
 	}}
 	c.out.Selection = chosen
 	for i, param := range p.Parameters {

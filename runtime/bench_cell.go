@@ -163,7 +163,7 @@ func (c *benchCell) program(pass ghost.Pass) (*ghost.Program, error) {
 	if p := c.programs[pass]; p != nil {
 		return p, nil
 	}
-	p, err := c.prepared.Compile(ghost.Spec{Loss: c.BenchOptions.Loss, Pass: pass, ClipNorm: benchClipNorm, Length: int64(c.Length), RowsApart: rowsApart})
+	p, err := c.prepared.Compile(ghost.Spec{Loss: c.BenchOptions.Loss, Pass: pass, ClipNorm: benchClipNorm, Length: int64(c.Length), RowsApart: rowsApart, SumsKept: true})
 	if err != nil {
 		return nil, usageUnless(err)
 	}

@@ -186,7 +186,7 @@ func (f *finetune) compile(ctx context.Context) error {
 	t := &trainer{options: o, data: f.data, ranks: f.ranks}
 	f.trainer = t
 	if f.memory == nil && f.data.units == nil && o.planted == nil {
-		t.kept, spec.RowsApart = &microSum{}, rowsApart
+		t.kept, spec.RowsApart, spec.SumsKept = &microSum{}, rowsApart, true
 	}
 	set := func(pass ghost.Pass) *stepSet {
 		spec.Pass = pass
