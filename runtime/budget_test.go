@@ -108,6 +108,7 @@ func TestKilledWithABudget(t *testing.T) {
 	for _, point := range []string{dpadam.PointBudgetBeforeWrite, dpadam.PointBudgetAfterWrite, dpadam.PointBudgetAfterSync, dpadam.PointBudgetAfterHead,
 		dpadam.PointLedgerAfterWrite, dpadam.PointNoiseBefore, dpadam.PointUpdateAfter} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			v := &victim{dir: crashDir(t), variant: withBudget}
 			path := filepath.Join(v.dir, "budget")
 			if err := dpadam.CreateBudget(path, dpadam.BudgetTerms{Epsilon: 30, Delta: 1e-3}); err != nil {

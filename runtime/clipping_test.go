@@ -447,6 +447,7 @@ func TestSensitivityOfRecords(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			o := crashOptions(dir)
 			o.ExpectedBatch, o.SampleRate, o.Records, o.Steps, o.ClipNorm = 0, 1, crashRecords, 3, c
+			o.Accountant = "rdp" // what it says is not read
 			change(&o)
 			var groups []ghost.Group
 			var clipNorm, count float64

@@ -28,6 +28,7 @@ const (
 	withAverage  = "average"                // as variant: with an average of the weights and a clipping norm that adapts
 	withEvaluate = "evaluate"               // as variant: with noised evaluations, the best of them kept
 	withBudget   = "budget"                 // as variant: drawing on the budget that lies in the folder
+	withDefaults = "defaults"               // as variant: with the default accountant
 	fileLimit    = "file-limit"             // as POINT: no file may grow beyond COUNT bytes
 )
 
@@ -56,9 +57,12 @@ func TestCrashChild(t *testing.T) {
 		o = evaluatedOptions(orders[0])
 		o.Keep = KeepBest
 	case withBudget:
-		o.Budget, o.Accountant = filepath.Join(orders[0], "budget"), "rdp"
+		o.Budget = filepath.Join(orders[0], "budget")
 	case withAverage:
 		o.EMA, o.ClipQuantile = 0.9, 0.5
+	}
+	if orders[len(orders)-1] != withDefaults {
+		o.Accountant = "rdp" // pricing takes half of so short a run, and what is charged does not depend on it
 	}
 	o.Resume = orders[1] == "true"
 	o.Hook = func(point string) {
@@ -276,6 +280,7 @@ func TestKilledAtEveryFaultPoint(t *testing.T) {
 	}
 	for i, point := range points {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			v := &victim{dir: crashDir(t)}
 			count := 2 + i%3*3 // the ledger's points pass for its first line too
 			if code, text := v.start(t, point, count, 0); code != -1 {
@@ -295,6 +300,7 @@ func TestKilledWithAverage(t *testing.T) {
 	}
 	for _, point := range []string{dpadam.PointUpdateAfter, "checkpoint.after-write", "checkpoint.before-rename", "checkpoint.after-rename"} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			v := &victim{dir: crashDir(t), variant: withAverage}
 			if code, text := v.start(t, point, 4, 0); code != -1 {
 				t.Fatalf("the child ended with %d instead of being killed: %s", code, text)
@@ -320,6 +326,7 @@ func TestKilledWithAverage(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	for what, limit := range map[string]int{"weights": 20_000, "optimizer": 50_000, "model": 75_000} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			v := &victim{dir: crashDir(t)}
 			code, text := v.start(t, fileLimit, limit, 0)
 			if code != ExitFailed || !strings.Contains(text, "file too large") {
@@ -344,14 +351,14 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	v := &victim{dir: crashDir(t)}
+	v := &victim{dir: crashDir(t), variant: withDefaults}
 	begun := time.Now()
 	if code, text := v.start(t, "none", 1, 0); code != 0 {
 		t.Fatalf("the undisturbed run ended with %d: %s", code, text)
 	}
 	whole := time.Since(begun)
 	for done := 0; done < randomKills; {
-		v = &victim{dir: crashDir(t)}
+		v = &victim{dir: crashDir(t), variant: withDefaults}
 		for range 4 {
 			delay := time.Duration(rng.Int64N(int64(whole)))
 			if code, _ := v.start(t, "none", 1, max(delay, time.Millisecond)); code != -1 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 )
@@ -85,9 +86,17 @@ func (f *finetune) warmUpEvaluation(ctx context.Context) error {
 	if f.options.DPEvaluate == 0 {
 		return nil
 	}
-	edges := f.valid.buckets.Edges()
-	for i := len(edges) - 1; i >= 0; i-- {
-		if _, _, err := f.evaluateRecords(ctx, microbatch{nil, edges[i], f.evaluationRows()}); err != nil {
+	done := map[*step]bool{}
+	for _, edge := range slices.Backward(f.valid.buckets.Edges()) {
+		st, err := f.losses.at(edge)
+		if err != nil {
+			return err
+		}
+		if done[st] {
+			continue
+		}
+		done[st] = true
+		if _, _, err := f.evaluateRecords(ctx, microbatch{nil, edge, f.evaluationRows()}); err != nil {
 			return err
 		}
 	}

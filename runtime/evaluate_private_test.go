@@ -167,6 +167,7 @@ func TestKilledWhileEvaluating(t *testing.T) {
 	}
 	for _, point := range []string{dpadam.PointEvaluationBefore, dpadam.PointEvaluationAfter, "best.before-rename", "best.after-rename"} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			v := &victim{dir: crashDir(t), variant: withEvaluate}
 			if code, text := v.start(t, point, 1, 0); code != -1 {
 				t.Fatalf("the child ended with %d instead of being killed: %s", code, text)

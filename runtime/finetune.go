@@ -203,16 +203,16 @@ func (f *finetune) compile(ctx context.Context) error {
 	if f.valid != nil {
 		f.losses = set(ghost.Losses)
 	}
-	for _, edge := range f.data.buckets.Edges() {
-		for _, s := range t.sets() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			planned, err := s.plan(edge)
-			if err != nil {
-				return err
-			}
-			f.program = planned.program
+	edges := f.data.buckets.Edges()
+	for _, s := range t.sets() {
+		if err := s.planAll(ctx, edges); err != nil {
+			return err
+		}
+		f.program = s.byLength[edges[len(edges)-1]].program
+	}
+	if f.losses != nil {
+		if err := f.losses.planAll(ctx, f.valid.buckets.Edges()); err != nil {
+			return err
 		}
 	}
 	return usageUnless(f.prepared.RefuseLeft(f.program.Selection))

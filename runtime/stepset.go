@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
@@ -62,6 +63,37 @@ func (s *stepSet) plan(length int) (*plannedStep, error) {
 	return st, nil
 }
 
+// planAll plans for increasing padding lengths, and compiles few of them. Every
+// choice between two forms by their cost turns at most once as the length grows:
+// where two lengths have one program, all between them have it too.
+func (s *stepSet) planAll(ctx context.Context, lengths []int) error {
+	if len(lengths) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	last := len(lengths) - 1
+	first, err := s.plan(lengths[0])
+	if err != nil {
+		return err
+	}
+	longest, err := s.plan(lengths[last])
+	if err != nil || last < 2 {
+		return err
+	}
+	if first == longest {
+		for _, length := range lengths[1:last] {
+			s.byLength[length] = longest
+		}
+		return nil
+	}
+	if err := s.planAll(ctx, lengths[:last/2+1]); err != nil {
+		return err
+	}
+	return s.planAll(ctx, lengths[last/2:])
+}
+
 // at returns the step for a padding length, ready to run.
 func (s *stepSet) at(length int) (*step, error) {
 	st, err := s.plan(length)
@@ -107,8 +139,7 @@ type microbatch struct {
 
 // pack sorts a sample into microbatches of at most size records, one padding
 // length each, longest first so that the runtime's memory grows once. A
-// part-filled one is padded to the next power of two, or to size if that is
-// fixed.
+// part-filled one has as many rows as records, or size if that is fixed.
 func (d *dataset) pack(sample []int, size int, fixed bool) []microbatch {
 	byEdge := map[int][]int{}
 	for _, i := range sample {
@@ -124,13 +155,12 @@ func (d *dataset) pack(sample []int, size int, fixed bool) []microbatch {
 
 // packLength cuts records into microbatches of one padding length.
 func packLength(list []int, edge, size int, fixed bool) (out []microbatch) {
-	for len(list) > 0 {
-		n, rows := min(size, len(list)), size
-		for !fixed && rows/2 >= n {
-			rows /= 2
+	for part := range slices.Chunk(list, size) {
+		rows := len(part)
+		if fixed {
+			rows = size
 		}
-		out = append(out, microbatch{list[:n], edge, rows})
-		list = list[n:]
+		out = append(out, microbatch{part, edge, rows})
 	}
 	return out
 }

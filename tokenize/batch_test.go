@@ -13,10 +13,10 @@ func parseJSONVocab(vocab map[string]int) ([]byte, error) { return json.Marshal(
 
 func TestBuckets(t *testing.T) {
 	b := must(DefaultBuckets(100))(t)
-	if want := []int{16, 24, 32, 48, 64, 96, 100}; !slices.Equal(b.Edges(), want) {
+	if want := []int{8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 100}; !slices.Equal(b.Edges(), want) {
 		t.Errorf("edges %v, want %v", b.Edges(), want)
 	}
-	for length, want := range map[int]int{0: 16, 1: 16, 16: 16, 17: 24, 96: 96, 97: 100, 100: 100} {
+	for length, want := range map[int]int{0: 8, 1: 8, 8: 8, 9: 10, 16: 16, 17: 20, 96: 96, 97: 100, 100: 100} {
 		if edge, ok := b.Edge(length); !ok || edge != want {
 			t.Errorf("Edge(%d) = %d, %v, want %d", length, edge, ok, want)
 		}
