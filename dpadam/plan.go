@@ -61,6 +61,8 @@ type Config struct {
 	Schedule  ScheduleSpec  // zero value: constant
 	// AverageDecay makes the released weights an exponential moving average (Average); 0 for none.
 	AverageDecay float64
+	// Arithmetic says what computes the sums where it is not what Rho was measured on; the statement prints it.
+	Arithmetic string
 
 	// Budget is the budget that the run draws on beside others; nil for none. With BudgetShare, the
 	// part of it that the run may take, instead of a target epsilon or a noise multiplier,
@@ -103,6 +105,7 @@ type Spec struct {
 	Optimizer       OptimizerSpec `json:"optimizer"`
 	Schedule        ScheduleSpec  `json:"schedule"`
 	AverageDecay    float64       `json:"average_decay,omitempty"`
+	Arithmetic      string        `json:"arithmetic,omitempty"` // "" for float32 on the processor
 	Seed            *uint64       `json:"seed,omitempty"`
 	Budget          *BudgetRef    `json:"budget,omitempty"`
 	Search          *SearchSpec   `json:"search,omitempty"`
@@ -269,6 +272,9 @@ func (p *Plan) String() string {
 	head := ""
 	if s.NotPrivate != "" {
 		head = s.NotPrivate + "; "
+	}
+	if s.Arithmetic != "" {
+		head += "computed by " + s.Arithmetic + "; "
 	}
 	if s.Clipping != nil {
 		head += "clipping " + s.Clipping.String() + "; "

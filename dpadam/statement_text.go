@@ -76,6 +76,9 @@ func (st *Statement) table(line func(string, ...any)) {
 	if st.AverageDecay > 0 {
 		row("Released weights", "averaged over the steps with decay %g, computed from noised steps alone", st.AverageDecay)
 	}
+	if st.Arithmetic != "" {
+		row("Computed with", "%s", st.Arithmetic)
+	}
 	row("Trainable coordinates", "%d, noised all of them in every step", st.Dim)
 	taken := "not recorded: the run has not ended (at most the charged ones)"
 	if st.StepsTaken != nil {
@@ -123,7 +126,7 @@ func (st *Statement) precision() string {
 			"Its norm is that of the very numbers that are added, in float64; rho = %g pays for the rounding of that norm.", st.Rho)
 	}
 	return fmt.Sprintf("The float32 arithmetic of the model's runtime changes the sum of clipped gradients by at most rho = %g of the clipping norm. "+
-		"This was measured, not proven; gradients are clipped to (1 - rho) of the clipping norm to pay for it.", st.Rho)
+		"This was measured, not proven; gradients are clipped to (1 - rho) of the clipping norm to pay for it.", st.Rho) + st.arithmeticNote()
 }
 
 // dependence is what is assumed of a unit's gradient.

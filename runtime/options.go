@@ -242,6 +242,7 @@ func (o *FinetuneOptions) config(facts planFacts) (dpadam.Config, error) {
 		return c, err
 	}
 	o.planUnits(&c)
+	c.Arithmetic = o.arithmetic()
 	o.planClipping(&c, facts.groups)
 	rate := o.LearningRate
 	if rate == 0 {

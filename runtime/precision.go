@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -27,6 +28,28 @@ func (o *FinetuneOptions) validateDevice() error {
 		return usage("--precision %s: the processor would compute in fp32 all the same, and round; it is for --device cuda", p)
 	}
 	return nil
+}
+
+// arithmetic says in the plan what computes the sums, where that is not fp32 on the
+// processor, on which ρ was measured.
+func (o *FinetuneOptions) arithmetic() string {
+	if o.NoPrivacy {
+		return ""
+	}
+	d, _ := parseDevice(o.Device) // validated
+	p, _ := ghost.ParsePrecision(o.Precision)
+	with := ""
+	if !d.IsCPU() {
+		with = "a CUDA device in fp32"
+	}
+	if p.IsHalf() {
+		with = "the processor"
+		if !d.IsCPU() {
+			with = "a CUDA device"
+		}
+		with += fmt.Sprintf(", products in %s (norms and sums in fp32; that a record's gradient does not depend on its place was tried on made-up records)", p)
+	}
+	return with
 }
 
 // leastCapability is the compute capability from which on a GPU has fast products of

@@ -3,6 +3,7 @@ package runtime
 import (
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -231,6 +232,10 @@ func TestHalfPrecisionFinetune(t *testing.T) {
 		o.Optimizer, o.LearningRate, o.Steps = "sgd", 0.1, 3
 		if _, err := Finetune(t.Context(), o); err != nil {
 			t.Fatalf("%s: %v", p, err)
+		}
+		text, err := os.ReadFile(filepath.Join(o.Out, "release", "statement.txt"))
+		if err != nil || strings.Contains(strings.Join(strings.Fields(string(text)), " "), "products in "+string(p)) != p.IsHalf() {
+			t.Errorf("%s: %v; the statement:\n%s", p, err, text)
 		}
 		weights[p] = weightsOf(t, filepath.Join(o.Out, "model.onnx"))
 	}
