@@ -11,8 +11,8 @@
 // MPI is initialised with MPI_THREAD_FUNNELED: one goroutine, locked to its thread, makes every call
 // (runtime.LockOSThread), and the methods hand it work. Calls get pointers into Go slices, which the
 // garbage collector neither moves nor frees during a call, and MPI keeps none after it: only blocking
-// collectives are used. Vectors travel in pieces through a buffer of fixed size, so that neither the
-// library's temporary memory nor the 32-bit counts of MPI depend on the size of the model.
+// collectives are used. Vectors travel in pieces through a buffer whose size does not depend on the model,
+// so that neither the library's temporary memory nor the 32-bit counts of MPI do.
 //
 // MPI's error handler is MPI_ERRORS_RETURN: a call that fails returns an error. Most often a lost
 // rank shows in another way: the launcher kills the other ranks.

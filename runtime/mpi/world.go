@@ -44,9 +44,12 @@ type World struct {
 	buffer     []uint64 // pieces of vectors on their way
 }
 
-// pieceBytes is the size of the buffer that vectors travel through: large enough that a call's latency does not
-// matter, small beside a model.
-const pieceBytes = 32 << 20
+// The buffer that vectors travel through has pieceBytes, or blockBytes for each rank if that is more: large enough that
+// the latency of a call, or of a ring's turn, does not matter, and small beside a model.
+const (
+	pieceBytes = 32 << 20
+	blockBytes = 256 << 10
+)
 
 // Open initialises MPI. Once Close was called it can't be opened again.
 func Open() (*World, error) {
@@ -197,7 +200,7 @@ func travel[T int64 | float64 | float32](w *World, v []T, bounds []int, f func(b
 		return err
 	}
 	if w.buffer == nil {
-		w.buffer = make([]uint64, max(pieceBytes/8, w.size))
+		w.buffer = make([]uint64, max(pieceBytes, w.size*blockBytes)/8)
 	}
 	var t T
 	buffer := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(w.buffer))), 8*len(w.buffer)/int(unsafe.Sizeof(t)))

@@ -127,7 +127,7 @@ func TestMPITrainsTheSameModel(t *testing.T) {
 // A rank that is killed ends the job; the ledger has charged every step of the checkpoint, and three ranks go on.
 func TestMPILostRank(t *testing.T) {
 	m := newMPIRun(t)
-	c, text := m.start(2, m.train("lost", "--steps", "30"))
+	c, text := m.start(2, m.train("lost", "--steps", "16"))
 	ranks := m.awaitCheckpoint(c, "lost")
 	if len(ranks) != 2 {
 		t.Fatalf("%d ranks\n%s", len(ranks), text)
@@ -140,30 +140,35 @@ func TestMPILostRank(t *testing.T) {
 		t.Fatalf("the job ended with %v after %v\n%s", err, time.Since(begun), text)
 	}
 	record, err := dpadam.ReadLedger(filepath.Join(m.out("lost"), "ledger"))
-	if err != nil || record.Charged() < 2 || record.Charged() >= 30 {
+	if err != nil || record.Charged() < 2 || record.Charged() >= 16 {
 		t.Fatalf("%d steps are charged, %v", record.Charged(), err)
 	}
-	m.must(3, []string{m.command, "train", "--resume", "--out", m.out("lost")})
+	m.must(3, []string{m.command, "train", "--resume", "--out", m.out("lost"), "--checkpoint-every", "10"})
 	again, err := dpadam.ReadLedger(filepath.Join(m.out("lost"), "ledger"))
-	if err != nil || again.Charged() != 30 {
+	if err != nil || again.Charged() != 16 {
 		t.Errorf("%d steps are charged, %v", again.Charged(), err)
 	}
 	said, err := dpadam.NewStatement(again)
-	if err != nil || said.Epsilon == nil || said.StepsTaken == nil || *said.StepsTaken > 30 || *said.StepsTaken < 2 {
+	if err != nil || said.Epsilon == nil || said.StepsTaken == nil || *said.StepsTaken > 16 || *said.StepsTaken < 2 {
 		t.Errorf("%+v, %v", said, err)
 	}
 }
 
-// SIGUSR1, and SIGTERM where mpirun is patient, end the job with a checkpoint of the last step.
+// SIGUSR1, which mpirun passes on, and SIGTERM, after which it kills when its time is over, end the job with a
+// checkpoint of the last step.
 func TestMPIStops(t *testing.T) {
 	m := newMPIRun(t)
-	for name, signal := range map[string]syscall.Signal{"usr1": syscall.SIGUSR1, "term": syscall.SIGTERM} {
-		c, text := m.start(2, append([]string{"--mca", "odls_base_sigkill_timeout", "60"}, m.train(name, "--steps", "300")...))
-		m.awaitCheckpoint(c, name)
-		if err := c.Process.Signal(signal); err != nil {
+	patient := []string{"--mca", "odls_base_sigkill_timeout", "5"} // mpirun waits so long whatever happens
+	for name, c := range map[string]struct {
+		signal  syscall.Signal
+		options []string
+	}{"usr1": {syscall.SIGUSR1, nil}, "term": {syscall.SIGTERM, patient}} {
+		job, text := m.start(2, append(c.options, m.train(name, "--steps", "300")...))
+		m.awaitCheckpoint(job, name)
+		if err := job.Process.Signal(c.signal); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Wait(); exitOf(err) != 1 || strings.Count(text.String(), "ghostwriter: interrupted") != 1 {
+		if err := job.Wait(); exitOf(err) != 1 || strings.Count(text.String(), "ghostwriter: interrupted") != 1 {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
 		record, err := dpadam.ReadLedger(filepath.Join(m.out(name), "ledger"))
