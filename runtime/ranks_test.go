@@ -340,6 +340,24 @@ func TestRanksMustAgree(t *testing.T) {
 	}
 }
 
+// Ranks draw on a budget once, and all hear when it does not pay for them.
+func TestRanksDrawOnABudget(t *testing.T) {
+	dir := crashDir(t)
+	path := testBudget(t, dpadam.BudgetTerms{Epsilon: 4, Delta: 1e-3})
+	for k, code := range []int{0, ExitBudget} {
+		_, errs := finetuneOn(t, 2, func(*mpi.Local) FinetuneOptions {
+			o := sharded(dir, fmt.Sprint(k))
+			o.NoiseMultiplier, o.Budget, o.BudgetShare = 0, path, 0.6
+			return o
+		})
+		for r, err := range errs {
+			if ExitCode(err) != code {
+				t.Errorf("run %d, rank %d: %v", k, r, err)
+			}
+		}
+	}
+}
+
 // Each processor is divided among the ranks that may use it.
 func TestShareOf(t *testing.T) {
 	at := func(machine byte, cpus ...int) []byte {

@@ -95,9 +95,9 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 		t.observed(t.sums.Data())
 	}
 	t.options.Hook.At(dpadam.PointUpdateBefore)
-	weights := t.weights.Trained.Data()
+	weights, own := t.weights.Trained.Data(), t.stepper.Own()
 	t.weights.changed()
-	err = t.optimizer.Update(weights[t.own.Start:t.own.End], t.sums.Data()[t.own.Start:t.own.End], t.plan.LearningRate(n, total))
+	err = t.optimizer.Update(weights[own.Start:own.End], t.sums.Data()[own.Start:own.End], t.plan.LearningRate(n, total))
 	if err = t.ranks.agree(err); err != nil {
 		return stats, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -94,12 +95,17 @@ func TestManifestsFitTheirSchemas(t *testing.T) {
 			t.Errorf("%s: %v", m.where, err)
 		}
 	}
-	wrong, err := jsonschema.UnmarshalJSON(strings.NewReader(`{"spec": {"predictor": {"modle": {}}}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if known["serving.kserve.io/v1beta1 InferenceService"].Validate(wrong) == nil {
-		t.Error("a misspelt field passed")
+	for kind, text := range map[string]string{
+		"serving.kserve.io/v1beta1 InferenceService": `{"spec": {"predictor": {"modle": {}}}}`,
+		"kubeflow.org/v2beta1 MPIJob":                `{"spec": {"mpiReplicaSpecs": {"Launcher": {"template": {"spec": {"containers": [{"nmae": "x"}]}}}}}}`,
+	} {
+		wrong, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known[kind].Validate(wrong) == nil {
+			t.Errorf("a misspelt field of %s passed", kind)
+		}
 	}
 }
 
@@ -120,32 +126,87 @@ func walk(v any, f func(object map[string]any)) {
 
 // What the manifests tell the command to do, it can do.
 func TestManifestsUseFlagsThatExist(t *testing.T) {
-	serve, _, err := (&app{}).root().Find([]string{"serve"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	containers := 0
+	commands := map[string]int{}
 	for _, m := range manifests(t) {
 		walk(m.body, func(object map[string]any) {
 			args, ok := object["args"].([]any)
 			if !ok {
 				return
 			}
-			containers++
-			if args[0] != "serve" {
-				t.Errorf("%s: the container does %v", m.where, args[0])
+			if len(args) == 1 { // a script
+				for _, line := range commandLines(args[0].(string)) {
+					commands[takes(t, m.where, line)]++
+				}
+				return
 			}
-			var flags []string
-			for _, a := range args[1:] {
-				flags = append(flags, a.(string))
+			var line []string
+			for _, a := range args {
+				line = append(line, a.(string))
 			}
-			if err := serve.ParseFlags(flags); err != nil {
-				t.Errorf("%s: %v", m.where, err)
-			}
+			commands[takes(t, m.where, line)]++
 		})
 	}
-	if containers < 3 {
-		t.Errorf("%d containers have arguments, want at least 3", containers)
+	if commands["serve"] < 3 || commands["train"] != 2 || len(commands) != 2 {
+		t.Errorf("the manifests run %v, want serve at least three times and train twice", commands)
+	}
+}
+
+// takes checks a verb and its flags, and returns the verb.
+func takes(t *testing.T, where string, line []string) string {
+	t.Helper()
+	verb, _, err := (&app{}).root().Find(line[:1])
+	if err != nil || verb.Name() != line[0] {
+		t.Errorf("%s: no verb %s", where, line[0])
+		return line[0]
+	}
+	if err := verb.ParseFlags(line[1:]); err != nil || verb.Flags().NArg() > 0 {
+		t.Errorf("%s: %v: %v", where, line, err)
+	}
+	return line[0]
+}
+
+// commandLines are the arguments of ghostwriter in a script, by line.
+func commandLines(script string) (out [][]string) {
+	for line := range strings.Lines(strings.ReplaceAll(script, "\\\n", " ")) {
+		words := strings.Fields(strings.ReplaceAll(line, "\"", ""))
+		for i, w := range words {
+			if !strings.HasPrefix(line, "#") && strings.HasPrefix(filepath.Base(w), "ghostwriter-mpi") && i+1 < len(words) {
+				out = append(out, words[i+1:])
+				break
+			}
+		}
+	}
+	return out
+}
+
+// The Slurm script's commands and options exist too, and a shell can read it.
+func TestSlurmScript(t *testing.T) {
+	path := filepath.Join(deploy, "slurm", "train.sbatch")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := commandLines(string(data))
+	if len(lines) != 2 {
+		t.Errorf("%d commands, want 2: %q", len(lines), lines)
+	}
+	for _, line := range lines {
+		if verb := takes(t, path, line); verb != "train" {
+			t.Errorf("it runs %s", verb)
+		}
+	}
+	known := map[string]bool{"job-name": true, "nodes": true, "ntasks-per-node": true, "cpus-per-task": true, "mem": true, "time": true, "signal": true, "output": true}
+	for line := range strings.Lines(string(data)) {
+		if option, ok := strings.CutPrefix(line, "#SBATCH --"); ok {
+			if name, value, _ := strings.Cut(strings.TrimSpace(option), "="); !known[name] || value == "" {
+				t.Errorf("sbatch has no option %q, or it has no value", name)
+			}
+		}
+	}
+	if bash, err := exec.LookPath("bash"); err == nil {
+		if out, err := exec.Command(bash, "-n", path).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
 	}
 }
 

@@ -2,7 +2,8 @@
 
 The shapes are those of the official clients' models (pip install kserve==0.21.0 kubernetes), which are generated from
 the projects' own OpenAPI documents. A field that a model doesn't have is refused, a required one must be there, and a
-quantity is a string.
+quantity is a string. The Kubeflow MPI operator has no such models for v2beta1; its shapes are written out below, after
+pkg/apis/kubeflow/v2beta1/types.go of the operator.
 """
 import importlib.metadata
 import inspect
@@ -20,6 +21,26 @@ ROOTS = {
     "networking.k8s.io/v1 NetworkPolicy": "V1NetworkPolicy", "autoscaling/v2 HorizontalPodAutoscaler": "V2HorizontalPodAutoscaler",
     "serving.kserve.io/v1alpha1 ServingRuntime": "V1alpha1ServingRuntime",
     "serving.kserve.io/v1beta1 InferenceService": "V1beta1InferenceService",
+    "kubeflow.org/v2beta1 MPIJob": "V2beta1MPIJob",
+}
+REF = "#/$defs/"
+EXTRA = {  # name: ({field: shape}, required fields)
+    "V2beta1MPIJob": ({
+        "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"$ref": REF + "V1ObjectMeta"},
+        "spec": {"$ref": REF + "V2beta1MPIJobSpec"}}, ["spec"]),
+    "V2beta1MPIJobSpec": ({
+        "slotsPerWorker": {"type": "integer"}, "runPolicy": {"$ref": REF + "V2beta1RunPolicy"},
+        "mpiReplicaSpecs": {"type": "object", "additionalProperties": False, "required": ["Launcher"], "properties": {
+            kind: {"$ref": REF + "V2beta1ReplicaSpec"} for kind in ("Launcher", "Worker")}},
+        "sshAuthMountPath": {"type": "string"}, "waitForWorkers": {"type": "boolean"},
+        "mpiImplementation": {"enum": ["OpenMPI", "Intel"]}}, ["mpiReplicaSpecs"]),
+    "V2beta1ReplicaSpec": ({
+        "replicas": {"type": "integer"}, "template": {"$ref": REF + "V1PodTemplateSpec"},
+        "restartPolicy": {"enum": ["Always", "OnFailure", "Never", "ExitCode"]}}, ["template"]),
+    "V2beta1RunPolicy": ({
+        "cleanPodPolicy": {"enum": ["All", "Running", "None"]}, "ttlSecondsAfterFinished": {"type": "integer"},
+        "activeDeadlineSeconds": {"type": "integer"}, "backoffLimit": {"type": "integer"}, "suspend": {"type": "boolean"},
+        "schedulingPolicy": {"type": "object"}}, []),
 }
 VERSION = importlib.metadata.version
 PLAIN = {
@@ -55,6 +76,10 @@ def shape(kind, todo):
 
 
 def definition(name, todo):
+    if name in EXTRA:
+        properties, needed = EXTRA[name]
+        todo.extend(re.findall(REF.replace("$", r"\$") + r"(\w+)", json.dumps(properties)))
+        return closed(properties, needed)
     cls = model(name)
     if hasattr(cls, "model_fields"):
         return from_pydantic(cls, todo)
@@ -99,7 +124,7 @@ def main():
             definitions[name] = definition(name, todo)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$comment": f"made by schema.py from the models of kserve {VERSION('kserve')} and kubernetes {VERSION('kubernetes')}",
+        "$comment": f"made by schema.py from the models of kserve {VERSION('kserve')} and kubernetes {VERSION('kubernetes')}, and by hand of MPIJob",
         "kinds": ROOTS, "$defs": dict(sorted(definitions.items())),
     }
     path = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("schema.json"))
