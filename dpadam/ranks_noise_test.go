@@ -91,6 +91,9 @@ func rankNoisePlan(t testing.TB, seed *uint64) *Plan {
 // Every coordinate gets noise of variance sigma^2 C^2 once, independent of the others', at every number of
 // ranks. False-reject rate 4*3e-11 < 2e-10 (noiseFaults).
 func TestNoiseOfRanks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("only computes")
+	}
 	seed := testSeed(t)
 	p := rankNoisePlan(t, &seed)
 	for _, size := range []int{1, 2, 3, 4} {
@@ -105,6 +108,9 @@ func TestNoiseOfRanks(t *testing.T) {
 // standard deviation only, one that noises twice, and one whose noise is another's. The power is
 // above 1-1e-9 for each: with 600 charges a variance off by a factor 2 lies 17 standard deviations away.
 func TestNoiseOfRanksCatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("only computes")
+	}
 	seed := testSeed(t)
 	p := rankNoisePlan(t, &seed)
 	std, sigma := p.spec.Lattice.NoiseStd(), float64(p.spec.Lattice.Sigma)

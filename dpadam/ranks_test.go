@@ -192,6 +192,9 @@ func TestRanksTakeTheStepsOfOne(t *testing.T) {
 	open.Dim, open.NoiseMultiplier, open.NoPrivacy, open.Delta = 3000, 0, true, 0
 	units := unitConfig(&seed)
 	for name, config := range map[string]Config{"plain": plain, "few coordinates": few, "adaptive": adaptive, "units": units, "without noise": open} {
+		if testing.Short() && name != "few coordinates" && name != "adaptive" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			p := mustPlan(t, config)
 			rows := int(p.spec.Records)
@@ -204,7 +207,10 @@ func TestRanksTakeTheStepsOfOne(t *testing.T) {
 				t.Errorf("clipping norm %g after three steps", want.clip)
 			}
 			sizes := []int{1, 2, 4}
-			if name == "few coordinates" {
+			switch {
+			case testing.Short():
+				sizes = sizes[1:2]
+			case name == "few coordinates":
 				sizes = append(sizes, 16)
 			}
 			for _, size := range sizes {
@@ -262,6 +268,9 @@ func TestRankFailureIsEverybodys(t *testing.T) {
 			return release(ctx, step)
 		}, context.Canceled},
 	} {
+		if testing.Short() && name != "stopped" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			l := mustCreate(t, ledgerPath(t), failingPlan(t))
 			mustRanks(t, 4, func(c Comm) error {

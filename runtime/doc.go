@@ -11,6 +11,12 @@
 // model from disk and never changes one that is open. Serving is package
 // runtime/serve, conversion of checkpoints runtime/convert.
 //
+// # Several processes
+//
+// [Finetune] trains by several processes where FinetuneOptions.Ranks joins them: all call it with the
+// same options, rank 0 holds the ledger and writes, and the result does not depend on their number.
+// Package runtime/mpi joins the processes that mpirun starts.
+//
 // # Errors
 //
 // [ExitCode] sorts errors: what the caller gave wrong wraps [ErrUsage], a model

@@ -45,10 +45,12 @@ type World struct {
 }
 
 // The buffer that vectors travel through has pieceBytes, or blockBytes for each rank if that is more: large enough that
-// the latency of a call, or of a ring's turn, does not matter, and small beside a model.
+// the latency of a call, or of a ring's turn, does not matter, and small enough that it stays in a cache and that the
+// library's own buffers are kept between calls.
 const (
-	pieceBytes = 32 << 20
+	pieceBytes = 1 << 20
 	blockBytes = 256 << 10
+	maxMessage = 64 << 10 // of Exchange
 )
 
 // Open initialises MPI. Once Close was called it can't be opened again.
@@ -137,8 +139,8 @@ func (w *World) Broadcast(data []byte) error {
 func (w *World) Exchange(mine []byte) ([][]byte, error) {
 	out := make([][]byte, w.size)
 	n := len(mine)
-	if n > pieceBytes/w.size {
-		return nil, fmt.Errorf("a message of %d bytes is too long to exchange", n)
+	if n > maxMessage {
+		return nil, fmt.Errorf("a message of %d bytes is too long to exchange, %d are the most", n, maxMessage)
 	}
 	all := make([]byte, n*w.size)
 	copy(all[n*w.rank:], mine)

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -47,8 +48,11 @@ func run(args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if min(*core, *add, *noise, *local, *cores, *gpu, *micro) <= 0 {
+		return errors.New("give the measured rates: -core-gflops, -add, -noise, -local; all must be positive")
+	}
 	base := setting{Batch: *batch, Tokens: *token, Microbatch: *micro, Local: *local * 1e9, Latency: *delay * 1e-6,
-		FLOPS: *core * *cores * 1e9, Add: *add * *cores * 1e6, Noise: *noise * *cores * 1e6, Piece: 32 << 20, Block: 256 << 10}
+		FLOPS: *core * *cores * 1e9, Add: *add * *cores * 1e6, Noise: *noise * *cores * 1e6, Piece: 1 << 20, Block: 256 << 10}
 	var list []machine
 	for _, gbit := range []float64{10, 100, 400} {
 		cpu := machine{fmt.Sprintf("%g cores, %g Gb/s", *cores, gbit), base}
