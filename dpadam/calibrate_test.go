@@ -46,6 +46,7 @@ func TestTightCalibration(t *testing.T) {
 	if testing.Short() {
 		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
 	}
+	t.Parallel()
 	for _, row := range readTable(t, sharedData(t, "accounting", "calibration.csv")) {
 		q, delta, target := number(t, row, "q"), number(t, row, "delta"), number(t, row, "target_eps")
 		steps := int64(number(t, row, "steps"))
@@ -110,6 +111,7 @@ func TestSmallEpsilonHasReasonableSigma(t *testing.T) {
 }
 
 func TestCalibrationProperties(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		q := math.Pow(10, rapid.Float64Range(-4, 0).Draw(t, "log q"))
 		steps := rapid.Int64Range(1, 20000).Draw(t, "steps")

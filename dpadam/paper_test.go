@@ -15,6 +15,7 @@ func TestTableOfThePaper(t *testing.T) {
 	if testing.Short() {
 		t.Skip("twenty lattices of prv take seconds")
 	}
+	t.Parallel()
 	rdp, prv, tight := NewRDP(), NewPRV(), NewPLD()
 	var rows [][]string
 	for _, s := range []struct {

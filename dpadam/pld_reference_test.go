@@ -15,6 +15,7 @@ func TestPLDAgainstReference(t *testing.T) {
 	if testing.Short() {
 		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
 	}
+	t.Parallel()
 	rows := readTable(t, sharedData(t, "accounting", "reference.csv"))
 	if len(rows) < 40 {
 		t.Fatalf("only %d rows", len(rows))
@@ -148,6 +149,7 @@ func TestPRVAgainstReference(t *testing.T) {
 	if testing.Short() {
 		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
 	}
+	t.Parallel()
 	for _, row := range readTable(t, sharedData(t, "accounting", "reference.csv")) {
 		if row["prv_lo"] == "" || row["id"] == "46" || slowSamples == 0 && number(t, row, "steps") > 600 {
 			continue // the lattices of long runs take minutes together

@@ -15,6 +15,7 @@ func TestPLDProperties(t *testing.T) {
 	if testing.Short() {
 		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
 	}
+	t.Parallel()
 	slowest := time.Duration(0)
 	rapid.Check(t, func(t *rapid.T) {
 		phases := make([]Phase, rapid.IntRange(1, 3).Draw(t, "phases"))
@@ -59,6 +60,7 @@ func TestPLDRoundTrip(t *testing.T) {
 	if testing.Short() {
 		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
 	}
+	t.Parallel()
 	cases(t, 25, func(t *testing.T, p Phase, delta float64) {
 		c, err := Compose(AddRemove, p)
 		if err != nil {
@@ -96,6 +98,7 @@ func TestPLDIsMonotone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
 	}
+	t.Parallel()
 	a := NewPLD()
 	at := func(p Phase, delta float64) float64 {
 		c, err := Compose(AddRemove, p)
@@ -128,6 +131,7 @@ func TestPLDEdges(t *testing.T) {
 	if testing.Short() {
 		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
 	}
+	t.Parallel()
 	for _, v := range []struct {
 		p     Phase
 		delta float64

@@ -126,6 +126,7 @@ func TestEpsilonEdges(t *testing.T) {
 	if testing.Short() {
 		t.Skip("arithmetic alone: slow under the race detector, which finds nothing in it")
 	}
+	t.Parallel()
 	acc := NewRDP()
 	for _, c := range []struct {
 		name            string
