@@ -34,22 +34,23 @@ type machine struct {
 func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("rankcost", flag.ContinueOnError)
 	var (
-		core  = flags.Float64("core-gflops", 0, "measured: GFLOP/s of a core in a private step (bench: dp, GFLOP/s over cores)")
-		add   = flags.Float64("add", 0, "measured: million numbers a second and core that are added to the step's sum")
-		noise = flags.Float64("noise", 0, "measured: million numbers a second and core of noise and Adam")
-		local = flags.Float64("local", 0, "measured: GB/s of a vector through reduce-scatter in shared memory, two ranks")
+		core  = flags.Float64("core-gflops", 80, "GFLOP/s of a core in a private step: three quarters of what it was measured to reach in products (bench: dp, GFLOP/s over cores)")
+		add   = flags.Float64("add", 97, "measured: million numbers a second and core that are added to the step's sum")
+		noise = flags.Float64("noise", 14, "measured: million numbers a second and core of noise and Adam")
+		local = flags.Float64("local", 1.75, "measured: GB/s of sums and weights through the collectives in shared memory, two ranks")
 		cores = flags.Float64("cores", 32, "assumed: cores of a rank without a GPU")
 		gpu   = flags.Float64("gpu-tflops", 100, "assumed: TFLOP/s of a GPU in a private step")
 		delay = flags.Float64("latency", 5, "assumed: microseconds of a message")
 		batch = flags.Float64("batch", 4096, "records of a step")
 		token = flags.Float64("tokens", 128, "tokens of a record")
 		micro = flags.Float64("microbatch", 8, "records of a run")
+		cardM = flags.Float64("gpu-microbatch", 64, "records of a run on a GPU")
 	)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if min(*core, *add, *noise, *local, *cores, *gpu, *micro) <= 0 {
-		return errors.New("give the measured rates: -core-gflops, -add, -noise, -local; all must be positive")
+	if min(*core, *add, *noise, *local, *cores, *gpu, *micro, *cardM) <= 0 {
+		return errors.New("rates and microbatches must be positive")
 	}
 	base := setting{Batch: *batch, Tokens: *token, Microbatch: *micro, Local: *local * 1e9, Latency: *delay * 1e-6,
 		FLOPS: *core * *cores * 1e9, Add: *add * *cores * 1e6, Noise: *noise * *cores * 1e6, Piece: 1 << 20, Block: 256 << 10}
@@ -58,7 +59,7 @@ func run(args []string, out io.Writer) error {
 		cpu := machine{fmt.Sprintf("%g cores, %g Gb/s", *cores, gbit), base}
 		cpu.Network = gbit / 8 * 1e9
 		card := machine{fmt.Sprintf("a GPU of %g TFLOP/s, %g Gb/s", *gpu, gbit), cpu.setting}
-		card.FLOPS = *gpu * 1e12
+		card.FLOPS, card.Microbatch = *gpu*1e12, *cardM
 		list = append(list, cpu, card)
 	}
 	for _, m := range list {
@@ -105,6 +106,8 @@ func seconds(t float64) string {
 	switch {
 	case t >= 3600:
 		return fmt.Sprintf("%.3g h", t/3600)
+	case t >= 300:
+		return fmt.Sprintf("%.3g min", t/60)
 	case t >= 1:
 		return fmt.Sprintf("%.3g s", t)
 	}
