@@ -150,6 +150,9 @@ func TestHalfPrecisionRepacked(t *testing.T) {
 	t.Run("models", func(t *testing.T) {
 		for _, name := range []string{"gpt2-optimum", "roberta-dyn18"} {
 			for _, p := range []ghost.Precision{ghost.Half, ghost.Brain} {
+				if rhoStride > 1 && (name == "gpt2-optimum") != (p == ghost.Half) {
+					continue // make slow-test takes both in both
+				}
 				t.Run(name+" in "+string(p), func(t *testing.T) {
 					t.Parallel()
 					f := openFixture(t, name)
