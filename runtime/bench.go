@@ -108,6 +108,8 @@ type BenchMeasure struct {
 
 // Bench times training steps of a model with synthetic records: all variants in
 // one process, in turn, so that a slow minute of the machine is every variant's.
+// When ctx ends, the report has the cells and whole rounds there are, and the error
+// wraps ErrInterrupted.
 func Bench(ctx context.Context, o BenchOptions) (*BenchReport, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
@@ -121,10 +123,16 @@ func Bench(ctx context.Context, o BenchOptions) (*BenchReport, error) {
 	for _, length := range b.Lengths {
 		for _, size := range b.Microbatches {
 			cell, err := b.cell(ctx, length, size)
+			if err != nil && ctx.Err() != nil {
+				return r, interruptedBench(ctx)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("%s, length %d, microbatch %d: %w", b.Name, length, size, err)
 			}
 			r.Cells = append(r.Cells, *cell)
+			if ctx.Err() != nil {
+				return r, interruptedBench(ctx)
+			}
 		}
 	}
 	for _, p := range o.Peers {
@@ -133,6 +141,11 @@ func Bench(ctx context.Context, o BenchOptions) (*BenchReport, error) {
 		}
 	}
 	return r, nil
+}
+
+// interruptedBench is the error of a bench whose context has ended.
+func interruptedBench(ctx context.Context) error {
+	return fmt.Errorf("%w after the rounds that are reported: %w", ErrInterrupted, ctx.Err())
 }
 
 func (o *BenchOptions) defaults() error {

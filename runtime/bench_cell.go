@@ -128,6 +128,10 @@ func (c *benchCell) rounds(ctx context.Context, all []*timed) error {
 		for k := range all {
 			t := all[(k+round)%len(all)]
 			seconds, cpu, err := t.run(ctx)
+			if err != nil && ctx.Err() != nil && round > 1 {
+				keepWhole(all, round-1)
+				return nil
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.Name, err)
 			}
@@ -144,10 +148,19 @@ func (c *benchCell) rounds(ctx context.Context, all []*timed) error {
 	return nil
 }
 
+// keepWhole leaves the rounds that every variant has: those of a run that was
+// interrupted.
+func keepWhole(all []*timed, rounds int) {
+	for _, t := range all {
+		t.Seconds = t.Seconds[:min(rounds, len(t.Seconds))]
+		t.CPUSeconds = t.CPUSeconds[:min(rounds, len(t.CPUSeconds))]
+	}
+}
+
 // peaks has each variant's peak measured in a process of its own.
 func (c *benchCell) peaks(ctx context.Context, all []*timed) (err error) {
 	for _, t := range all {
-		if t.peak == nil {
+		if t.peak == nil || ctx.Err() != nil {
 			continue
 		}
 		c.Message(fmt.Sprintf("%s, length %d, microbatch %d: peak memory of %s", c.Name, c.Length, c.Microbatch, t.Name))

@@ -157,6 +157,30 @@ func TestBenchSkipsAndRefuses(t *testing.T) {
 	}
 }
 
+// A bench that is stopped reports the rounds that all variants have.
+func TestBenchInterrupted(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	o := tinyBench()
+	o.Microbatches, o.Variants, o.Logical, o.Rounds = []int{2}, []string{"plain", "dp"}, 0, 1000
+	o.Message = func(s string) {
+		if strings.Contains(s, "round 2 ") {
+			stop()
+		}
+	}
+	r, err := Bench(ctx, o)
+	if !errors.Is(err, ErrInterrupted) || ExitCode(err) != ExitFailed {
+		t.Fatalf("%v", err)
+	}
+	for _, m := range r.Cells[0].Variants {
+		if len(m.Seconds) != 2 || len(m.CPUSeconds) > 2 || m.Median <= 0 {
+			t.Errorf("%+v", m)
+		}
+	}
+	if r, err = Bench(ctx, o); !errors.Is(err, ErrInterrupted) || len(r.Cells) != 0 {
+		t.Errorf("stopped before it began: %+v, %v", r, err)
+	}
+}
+
 func TestBenchPeak(t *testing.T) {
 	o := tinyBench()
 	o.Microbatches = []int{2}

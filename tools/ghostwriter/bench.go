@@ -86,7 +86,8 @@ func (a *app) bench(ctx context.Context, f *benching) error {
 	} else {
 		r, err = a.benchModels(ctx, f)
 	}
-	if err != nil {
+	interrupted := errors.Is(err, runtime.ErrInterrupted)
+	if err != nil && !interrupted {
 		return err
 	}
 	if f.out != "" {
@@ -94,7 +95,7 @@ func (a *app) bench(ctx context.Context, f *benching) error {
 			return err
 		}
 	}
-	return a.print(r, func() { a.benchTable(r) })
+	return errors.Join(a.print(r, func() { a.benchTable(r) }), err)
 }
 
 // benchModels measures every model.
@@ -116,13 +117,16 @@ func (a *app) benchModels(ctx context.Context, f *benching) (_ *runtime.BenchRep
 			measure = runtime.BenchDecode
 		}
 		r, err := measure(ctx, o)
-		if err != nil {
+		if r == nil {
 			return nil, err
 		}
 		if all == nil {
 			all = r
 		} else {
 			all.Cells = append(all.Cells, r.Cells...)
+		}
+		if err != nil {
+			return all, err
 		}
 	}
 	if all == nil {
