@@ -27,24 +27,11 @@ func ParseClipRule(s string) (ClipRule, error) {
 	return "", fmt.Errorf("unknown clipping rule %q; there are abadi and auto", s)
 }
 
-// selection holds what decides which records count.
+// selection holds what decides which records count: ok_i = isfinite(loss_i) ∧
+// isfinite(‖g_i‖²) ∧ valid_i, or where no norm is computed, weight_i > 0.
 type selection struct {
 	finite string // bool [B]: loss and squared norm are finite
 	ok     string // bool [B]: finite and not padding
-}
-
-// selectRecords marks the records that count: ok_i = isfinite(loss_i) ∧
-// isfinite(‖g_i‖²) ∧ valid_i. squared is "" where no norm is computed.
-func selectRecords(b *onnxgrad.Builder, loss, squared, valid string) selection {
-	norm := ""
-	if squared != "" {
-		norm = isFinite(b, squared)
-	}
-	finite := isFinite(b, loss) // after the norm's: see lossFirst
-	if squared != "" {
-		finite = b.Op("And", nil, finite, norm)
-	}
-	return selection{finite: finite, ok: b.Op("And", nil, finite, valid)}
 }
 
 func isFinite(b *onnxgrad.Builder, x string) string {

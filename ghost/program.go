@@ -325,18 +325,37 @@ func (c *compiler) norms(parts map[string][]contribution) (selection, string) {
 	c.Enter("factor")
 	c.Name("clip")
 	total, byGroup := c.total(squares)
-	sel := selectRecords(c.Builder, c.loss.PerExample, total, c.out.Valid)
 	norm := rootOf(c.Builder, total)
-	c.out.Loss, c.out.Norm, c.out.Finite = c.emit("loss", c.loss.PerExample), c.emit("norm", norm), c.emit("finite", sel.finite)
 	clipped := norm
 	if len(c.out.Groups) > 0 {
 		clipped = rootOf(c.Builder, byGroup)
 		c.out.GroupNorm = c.emit("group_norm", clipped)
 		clipped = c.floored(clipped, norm)
 	}
-	if c.spec.Pass == Norms {
-		return sel, ""
+	finite := isFinite(c.Builder, total)
+	counted := c.Op("And", nil, finite, c.out.Valid)
+	factor := ""
+	if c.spec.Pass != Norms {
+		factor = c.factor(clipped, counted)
 	}
+	// The runtime takes an operator's last emitted input first. So it computes the
+	// losses, and is done with what only they are made of, before it begins with the
+	// backward pass: of a language model that is the size of its logits.
+	scored := isFinite(c.Builder, c.loss.PerExample)
+	if factor != "" {
+		factor = c.Where(c.byRecord(scored), factor, c.Scalar(0))
+	}
+	sel := selection{finite: c.Op("And", nil, finite, scored), ok: c.Op("And", nil, counted, scored)}
+	c.out.Loss, c.out.Norm, c.out.Finite = c.emit("loss", c.loss.PerExample), c.emit("norm", norm), c.emit("finite", sel.finite)
+	if factor != "" {
+		c.out.Factor = c.emit("factor", factor)
+	}
+	return sel, factor
+}
+
+// factor emits the clip factors of records of that norm, 0 for those that do not
+// count.
+func (c *compiler) factor(norm, counted string) string {
 	c.out.ClipNorm = "clip_norm"
 	scalarInput(c.Builder, c.out.ClipNorm, c.spec.ClipNorm)
 	gamma := ""
@@ -344,17 +363,7 @@ func (c *compiler) norms(parts map[string][]contribution) (selection, string) {
 		c.out.ClipGamma, gamma = "clip_gamma", "clip_gamma"
 		scalarInput(c.Builder, gamma, c.spec.ClipGamma)
 	}
-	factor := c.lossFirst(c.spec.Clip.factor(c.Builder, clipped, c.clipTo(), gamma, c.byRecord(sel.ok)))
-	c.out.Factor = c.emit("factor", factor)
-	return sel, factor
-}
-
-// lossFirst selects the factors of records with a finite loss, which the others do not
-// have anyway: the runtime takes an operand's last emitted input first, and so
-// computes the losses, and is done with what only they are made of, before it begins
-// with the backward pass. Of a language model that is the size of its logits.
-func (c *compiler) lossFirst(factor string) string {
-	return c.Where(c.byRecord(isFinite(c.Builder, c.loss.PerExample)), factor, c.Scalar(0))
+	return c.spec.Clip.factor(c.Builder, norm, c.clipTo(), gamma, c.byRecord(counted))
 }
 
 // weightedSelection: a record counts when its weight is positive and its loss
@@ -363,7 +372,8 @@ func (c *compiler) weightedSelection() selection {
 	c.Enter("factor")
 	c.Name("clip")
 	positive := c.Op("Greater", nil, c.out.Weight, c.Scalar(0))
-	sel := selectRecords(c.Builder, c.loss.PerExample, "", positive)
+	finite := isFinite(c.Builder, c.loss.PerExample)
+	sel := selection{finite: finite, ok: c.Op("And", nil, finite, positive)}
 	c.out.Loss, c.out.Finite = c.emit("loss", c.loss.PerExample), c.emit("finite", sel.finite)
 	return sel
 }
