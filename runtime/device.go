@@ -136,7 +136,7 @@ func (f *finetune) moveToDevice() error {
 // microbatchLimit is the memory that a run of a microbatch may take.
 func (f *finetune) microbatchLimit() (int64, error) {
 	if f.place.device.IsCPU() {
-		return microbatchMemory(int64(f.options.MaxMemory), f.held, f.ranks.here())
+		return f.hostMemory()
 	}
 	return f.deviceMemory()
 }

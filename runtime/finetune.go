@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
@@ -101,8 +100,10 @@ type finetune struct {
 	place  workplace         // where it computes
 	memory *ort.DeviceMemory // of the weights; nil where they lie in main memory
 
-	held    int64  // bytes beside the microbatch
-	restore func() // of the collector's limit
+	held       int64     // bytes of the run's vectors
+	estimating bool      // nothing is written
+	use        MemoryUse // what the run is predicted to take
+	restore    func()    // of the collector's limit
 
 	taken    int64   // optimizer steps of the present weights
 	total    int64   // steps this run will end with
@@ -143,7 +144,7 @@ func (f *finetune) check(context.Context) error { return f.options.validate() }
 // open opens model, library and output directory.
 func (f *finetune) open(context.Context) (err error) {
 	o := f.options
-	if f.ranks.first() {
+	if f.ranks.first() && !f.estimating {
 		if err := f.out.check(o.Resume); err != nil {
 			return err
 		}
@@ -218,19 +219,27 @@ func (f *finetune) compile(ctx context.Context) error {
 	return usageUnless(f.prepared.RefuseLeft(f.program.Selection))
 }
 
-// settle chooses the microbatch, loads the weights, tries a run of padding on
-// every program, and fixes the plan. Nothing is charged before all that works.
-func (f *finetune) settle(ctx context.Context) (err error) {
-	t := f.trainer
+// settleSize chooses the microbatch by what memory there is.
+func (f *finetune) settleSize(context.Context) error {
 	planned, err := f.ranks.fromFirst(f.plannedMicrobatch())
 	if err != nil {
 		return err
 	}
+	t := f.trainer
 	if t.size, err = f.ranks.least(f.settleMemory(planned)); err != nil {
 		return err
 	}
 	t.fixed = t.fixed || f.oneShape()
-	debug.FreeOSMemory() // what reading and rewriting the model left, before the vectors come
+	return nil
+}
+
+// settle chooses the microbatch, loads the weights, tries a run of padding on
+// every program, and fixes the plan. Nothing is charged before all that works.
+func (f *finetune) settle(ctx context.Context) (err error) {
+	t := f.trainer
+	if err := f.settleSize(ctx); err != nil {
+		return err
+	}
 	f.restore = limitGarbage(f.held)
 	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
 		return err
@@ -238,22 +247,14 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if err := f.moveToDevice(); err != nil {
 		return err
 	}
+	if err := f.settlePlan(ctx); err != nil {
+		return err
+	}
 	dim := int64(len(t.sums.Data()))
-	evaluation, err := f.evaluationSpec()
-	if err != nil {
-		return err
-	}
-	f.plan, err = f.options.plan(ctx, planFacts{int64(f.data.size()), dim, t.size, len(f.data.buckets.Edges()) + f.options.planted.buckets(), f.program.Groups, evaluation})
-	if err != nil {
-		return err
-	}
-	if n := f.plan.Spec().Records; int64(f.data.size()) > n {
-		return usage("%s has %d %s, more than --records %d: the noise is proven for at most N", f.options.Train, f.data.size(), f.data.noun(), n)
-	}
 	if err := f.options.planted.begin(f.plan, f.data.size()); err != nil {
 		return err
 	}
-	t.plan, f.out.stamp = f.plan, f.plan.Stamp()
+	f.out.stamp = f.plan.Stamp()
 	t.own = f.ranks.own(dim)
 	if t.optimizer, err = dpadam.NewSliceOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained), t.own); err != nil {
 		return err
@@ -289,12 +290,20 @@ func (f *finetune) settleMemory(planned int) (size int, err error) {
 	if k > 0 {
 		planned = 0 // the plan's microbatch is one unit, whatever runs it takes
 	}
-	f.held = heldBytes(f.program, f.options.optimizer(0), f.options.EMA > 0, f.ranks)
-	if size, err = f.microbatch(planned); err != nil || k <= size {
-		return size, err
+	f.use = f.memoryBeside()
+	f.held = f.use.Vectors()
+	if size, err = f.microbatch(planned); err != nil {
+		return 0, err
 	}
-	f.held += 4 * elements(f.program.Trained)
-	return f.microbatch(planned)
+	if k > size {
+		f.use.Sums *= 2
+		f.held = f.use.Vectors()
+		if size, err = f.microbatch(planned); err != nil {
+			return 0, err
+		}
+	}
+	f.use.Microbatch = f.microbatchPeak(size)
+	return size, f.checkMemory(size)
 }
 
 // microbatch settles the records of one run: what the model's declared batch
@@ -317,13 +326,7 @@ func (f *finetune) microbatch(planned int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	peak := func(n int) (sum int64) {
-		for _, s := range f.trainer.sets() {
-			sum += s.peakBytes(n)
-		}
-		return sum
-	}
-	size, err := chooseMicrobatch(peak, limit)
+	size, err := chooseMicrobatch(f.safePeak, limit)
 	return f.options.capRows(size), err
 }
 

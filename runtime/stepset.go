@@ -30,6 +30,7 @@ type plannedStep struct {
 	program *ghost.Program
 	longest int // padding length
 	model   []byte
+	size    int // of model
 	step    *step
 }
 
@@ -55,7 +56,7 @@ func (s *stepSet) plan(length int) (*plannedStep, error) {
 	hash := sha256.Sum256(data)
 	st, ok := s.byHash[hash]
 	if !ok {
-		st = &plannedStep{program: program, model: data}
+		st = &plannedStep{program: program, model: data, size: len(data)}
 		s.byHash[hash] = st
 	}
 	st.longest = max(st.longest, length)
@@ -109,14 +110,30 @@ func (s *stepSet) at(length int) (*step, error) {
 	return st.step, nil
 }
 
-// peakBytes estimates the memory of all sessions after each has run its longest
-// microbatch of that many records: the runtime keeps what it once took.
+// peakBytes predicts the memory of the values of a run of that many records: the
+// most over the programs, since their sessions share it and run in turn. Where they
+// don't, each keeps what it once took.
 func (s *stepSet) peakBytes(records int) int64 {
-	var sum int64
+	var sum, most int64
 	for _, st := range s.byHash {
-		sum += st.program.PeakBytes(int64(records), int64(st.longest))
+		peak := st.program.PeakBytes(int64(records), int64(st.longest))
+		sum, most = sum+peak, max(most, peak)
+	}
+	if s.shares() {
+		return most
 	}
 	return sum
+}
+
+// shares reports that sessions take their values from one pool.
+func (s *stepSet) shares() bool { return s.env.Pooled() && s.place.device.IsCPU() }
+
+// sessionBytes predicts what all sessions hold beside their values.
+func (s *stepSet) sessionBytes() (n int64) {
+	for _, st := range s.byHash {
+		n += sessionBytes(st.size)
+	}
+	return n
 }
 
 // Close frees all sessions.

@@ -24,6 +24,18 @@ func peakMemory() int64 {
 	return largestResident() << 10
 }
 
+// residentMemory is what the process holds in memory now, in bytes; where the
+// system does not tell, what Go has taken and what the runtime's library needs.
+func residentMemory() int64 {
+	if kb, err := strconv.ParseInt(strings.TrimSuffix(procField("/proc/self/status", "VmRSS:"), " kB"), 10, 64); err == nil {
+		return kb << 10
+	}
+	const library = 40 << 20
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
+	return int64(m.Sys-m.HeapReleased) + library
+}
+
 // processorName is the processor's model, "" where the system does not tell.
 func processorName() string { return procField("/proc/cpuinfo", "model name	:") }
 

@@ -23,6 +23,9 @@ func (e *Env) Pool() PoolStats {
 	return PoolStats{Used: int64(s.used), MostUsed: int64(s.most_used), Held: int64(s.held), MostHeld: int64(s.most_held)}
 }
 
+// Pooled reports that sessions share a pool; without one each has an arena of the runtime, and Pool is zero.
+func (e *Env) Pooled() bool { return e.pooled }
+
 // RestartPool begins a new measurement of what is used and held at most, with the memory of the present values.
 func (e *Env) RestartPool() { C.gw_pool_restart() }
 

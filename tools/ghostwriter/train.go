@@ -23,9 +23,7 @@ type trainReport struct {
 }
 
 func (a *app) trainCommand() *cobra.Command {
-	var o runtime.FinetuneOptions
-	var config string
-	var seed uint64
+	line := &trainLine{}
 	c := &cobra.Command{
 		Use:   "train --model DIR --task T --train FILE --out DIR",
 		Short: "Fine-tune a model under differential privacy",
@@ -37,10 +35,7 @@ func (a *app) trainCommand() *cobra.Command {
 			"  ghostwriter train --config train.yaml --json\n" +
 			"  ghostwriter train --resume --out tuned/",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().Changed("seed") {
-				o.Seed = &seed
-			}
-			options, err := trainOptions(cmd.Flags(), &o, config)
+			options, err := line.options(cmd.Flags())
 			if err != nil {
 				return err
 			}
@@ -48,10 +43,30 @@ func (a *app) trainCommand() *cobra.Command {
 			return a.train(cmd.Context(), options)
 		},
 	}
-	trainFlags(c.Flags(), &o)
-	c.Flags().StringVar(&config, "config", "", "a YAML file of the same names; flags go over it")
-	c.Flags().Uint64Var(&seed, "seed", 0, "make every random number a function of this: NOT PRIVATE, for tests")
+	line.add(c.Flags())
 	return c
+}
+
+// A trainLine is what the command line says of a run: the flags of train, which
+// estimate takes too.
+type trainLine struct {
+	given  runtime.FinetuneOptions
+	config string
+	seed   uint64
+}
+
+func (l *trainLine) add(fl *pflag.FlagSet) {
+	trainFlags(fl, &l.given)
+	fl.StringVar(&l.config, "config", "", "a YAML file of the same names; flags go over it")
+	fl.Uint64Var(&l.seed, "seed", 0, "make every random number a function of this: NOT PRIVATE, for tests")
+}
+
+// options lays the flags over the configuration file.
+func (l *trainLine) options(fl *pflag.FlagSet) (runtime.FinetuneOptions, error) {
+	if fl.Changed("seed") {
+		l.given.Seed = &l.seed
+	}
+	return trainOptions(fl, &l.given, l.config)
 }
 
 // trainOptions lays the flags that were given over a configuration file, or over
