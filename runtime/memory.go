@@ -14,9 +14,10 @@ type MemoryUse struct {
 	// Process is what the process holds before the run's vectors are made: the
 	// program, the runtime's library, the model's graphs, the data.
 	Process int64 `json:"process"`
-	// Weights are those of the model; Sums those of one microbatch, of which there
-	// are two where a unit of privacy takes several runs; Lattice the exact sums of a
-	// step, in 64 bits; Moments the optimizer's; Average that of --ema.
+	// Weights are those of the model; Sums those of one microbatch where they have a
+	// vector of their own, as with units of several records, of which there are two
+	// where a unit takes several runs; Lattice the exact sums of a step, in 64 bits;
+	// Moments the optimizer's; Average that of --ema.
 	Weights int64 `json:"weights"`
 	Sums    int64 `json:"sums"`
 	Lattice int64 `json:"lattice"`
@@ -26,7 +27,8 @@ type MemoryUse struct {
 	// before it is collected.
 	Sessions int64 `json:"sessions"`
 	Garbage  int64 `json:"garbage"`
-	// Microbatch is the peak of the values of one run.
+	// Microbatch is the peak of the values of one run, its sums among them, or the
+	// vector of the noised sum where that is more.
 	Microbatch int64 `json:"microbatch"`
 }
 

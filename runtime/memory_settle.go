@@ -6,6 +6,9 @@ import "runtime/debug"
 // already is measured; the rest is counted.
 func (f *finetune) memoryBeside() MemoryUse {
 	u := vectorMemory(f.program, f.options.optimizer(0), f.options.EMA > 0, f.ranks)
+	if f.trainer.kept != nil {
+		u.Sums = 0
+	}
 	f.env.TrimPool()
 	debug.FreeOSMemory() // what reading and rewriting the model left, before the vectors come
 	u.Process = residentMemory()
@@ -20,8 +23,14 @@ func (f *finetune) memoryBeside() MemoryUse {
 	return u
 }
 
-// microbatchPeak predicts the values of a run of so many records.
+// microbatchPeak predicts the values of a run of so many records. Sums that stay
+// where the run left them are among these; the vector that takes the noised sum is
+// there only between runs.
 func (f *finetune) microbatchPeak(records int) (peak int64) {
+
+	if f.trainer.kept != nil {
+		peak = 4 * elements(f.program.Trained)
+	}
 	for _, s := range f.trainer.sets() {
 		if p := s.peakBytes(records); s.shares() {
 			peak = max(peak, p)
