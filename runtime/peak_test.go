@@ -9,9 +9,11 @@ import (
 
 // The prediction of what a run of a program takes is held against what the
 // runtime's values took, for models of every family and both passes. Beside weights, sums and moments
-// this is a part of a process; TestEstimate holds the whole to a tenth.
+// this is a part of a process; TestProcessPeak holds the whole to a tenth. The low
+// bound is what safePeak allows for: operators that the runtime fuses as it loads
+// the graph are not known here.
 func TestPeakIsPredicted(t *testing.T) {
-	const records, length, tolerance = 48, 48, 0.15
+	const records, length, low, high = 48, 48, 8. / 11, 1.15
 	for i, f := range fixtures(t) {
 		if i%4 > 0 {
 			continue // a quarter of them says it
@@ -41,7 +43,7 @@ func TestPeakIsPredicted(t *testing.T) {
 				peak := c.programs[v.pass].Peak(records, length)
 				real := b.model.env.Pool().MostUsed
 				t.Logf("%s: predicted %d kB, used %d, ratio %.3f", v.run, peak.Bytes>>10, real>>10, float64(peak.Bytes)/float64(real))
-				if ratio := float64(peak.Bytes) / float64(real); ratio < 1-tolerance || ratio > 1+tolerance {
+				if ratio := float64(peak.Bytes) / float64(real); ratio < low || ratio > high {
 					t.Errorf("%s: predicted %d kB, the run took %d (%.3f); at %s live are %v", v.run, peak.Bytes>>10, real>>10, ratio, peak.Node, peak.Live[:min(12, len(peak.Live))])
 				}
 			}
