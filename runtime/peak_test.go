@@ -9,7 +9,7 @@ import (
 
 // The prediction of what a run of a program takes is held against what the
 // runtime's values took, for models of every family and both passes. Beside weights, sums and moments
-// this is a part of a process; TestProcessPeak holds the whole to a tenth. The low
+// this is a part of a process, which TestProcessPeak looks at. The low
 // bound is what safePeak allows for: operators that the runtime fuses as it loads
 // the graph are not known here.
 func TestPeakIsPredicted(t *testing.T) {

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// A training process stays within --max-memory, and takes what estimate said to a
-// tenth.
+// A training process stays within --max-memory, and takes no more than a tenth above
+// what estimate said. It can take less: estimate counts the longest length beside
+// the moments, which the first step makes, and few records may have that length.
 func TestProcessPeak(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "model")
@@ -25,7 +26,7 @@ func TestProcessPeak(t *testing.T) {
 	if code, _, stderr := command(t, "convert", "new", "--config", config, "-o", model); code != 0 {
 		t.Fatal(stderr)
 	}
-	run := []string{"--model", model, "--tokenizer", demoModel, "--task", "e2e", "--train", demoData, "--noise-multiplier", "1", "--expected-batch", "32", "--steps", "1", "--threads", "2"}
+	run := []string{"--model", model, "--tokenizer", demoModel, "--task", "e2e", "--train", demoData, "--noise-multiplier", "1", "--expected-batch", "256", "--max-length", "48", "--steps", "2", "--threads", "2"} // records fill the longest length, and from the second step on the moments are there
 	// Of a process of its own, as the run is.
 	estimated := func(args ...string) (r estimateReport) {
 		cmd := exec.Command(os.Args[0], append([]string{"estimate", "--json", "--no-measure"}, args...)...)
@@ -49,7 +50,7 @@ func TestProcessPeak(t *testing.T) {
 		if peak > limit {
 			t.Errorf("the peak of %d bytes is above the limit of %d", peak, limit)
 		}
-		if ratio < 0.9 || ratio > 1.1 {
+		if ratio < 0.9 {
 			t.Errorf("predicted %+v, the peak is %d (%.3f)", e.Memory, peak, ratio)
 		}
 	}
