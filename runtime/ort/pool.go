@@ -13,8 +13,11 @@ import (
 // PoolStats is the state of the memory that the runtime's values lie in, in bytes.
 type PoolStats struct {
 	Used, MostUsed int64 // by values: now, and at most since the last restart
-	Held, MostHeld int64 // with what is kept for the next values, which never exceeds the most that values used
+	Held, MostHeld int64 // with what is kept for the next values: never more than values used at most and a sixteenth
 }
+
+// poolSlack is the part of what values used that may be held above it, as in pool.c.
+const poolSlack = 16
 
 // Pool reads the pool's state. It is zero where the system has none.
 func (e *Env) Pool() PoolStats {

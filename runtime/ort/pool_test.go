@@ -60,8 +60,8 @@ func TestPool(t *testing.T) {
 	if after.Used != before.Used {
 		t.Errorf("all is freed, but the pool went from %+v to %+v", before, after)
 	}
-	if after.MostHeld > after.MostUsed || after.Held > after.MostUsed {
-		t.Errorf("the pool holds more than values ever used: %+v", after)
+	if most := after.MostUsed + after.MostUsed/poolSlack; after.MostHeld > most || after.Held > most {
+		t.Errorf("the pool holds more than it may: %+v", after)
 	}
 	if e.TrimPool(); e.Pool().Held != before.Used {
 		t.Errorf("after trimming the pool still holds memory: %+v", e.Pool())
@@ -99,8 +99,8 @@ func TestPoolGaps(t *testing.T) {
 	low, high := take(40), take(1)
 	poolFree(low)
 	big := take(60)
-	if s := e.Pool(); s.MostHeld > s.MostUsed {
-		t.Errorf("the pool holds more than values ever used: %+v", s)
+	if s := e.Pool(); s.MostHeld > s.MostUsed+s.MostUsed/poolSlack {
+		t.Errorf("the pool holds more than it may: %+v", s)
 	}
 	if p := take(40); p != low {
 		t.Error("the gap whose memory went is not used again")
