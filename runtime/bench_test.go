@@ -301,6 +301,14 @@ func TestBenchPeers(t *testing.T) {
 	if r.Machine.Software["fake"] != "length 5, microbatch 2, causal-lm" {
 		t.Errorf("%v", r.Machine.Software)
 	}
+	o.Peak = nil // no peaks, no peer's either
+	o.Peers = []*BenchPeer{{Command: os.Args[0] + " -test.run=^TestBenchPeers$"}}
+	if r, err = Bench(t.Context(), o); err != nil || r.Cells[0].Variants[1].PeakBytes != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := o.Peers[0].Close(); err != nil {
+		t.Error(err)
+	}
 	for _, bad := range []string{"error", "silent", "garbage"} {
 		t.Setenv("GHOSTWRITER_TEST_PEER", bad)
 		p := &BenchPeer{Command: os.Args[0] + " -test.run=^TestBenchPeers$"}
