@@ -436,7 +436,9 @@ func TestUsersTrain(t *testing.T) {
 		"without privacy":     func(o *FinetuneOptions) { o.TargetEpsilon, o.NoPrivacy = 0, true },
 		"clipped, no privacy": func(o *FinetuneOptions) { o.TargetEpsilon, o.NoPrivacy, o.ClipNorm = 0, true, 1 },
 		"by memory":           func(o *FinetuneOptions) { o.Microbatch, o.RecordsPerUnit = 0, 0 },
-		"little memory":       func(o *FinetuneOptions) { o.Microbatch, o.RecordsPerUnit, o.MaxMemory = 0, 64, 8<<20 },
+		"little memory": func(o *FinetuneOptions) { // of the whole process, tests before this one included
+			o.Microbatch, o.RecordsPerUnit, o.MaxMemory = 0, 64, Bytes(residentMemory()+256<<20)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := unitOptions(t, fewUsers())
