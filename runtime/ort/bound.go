@@ -31,31 +31,11 @@ func (s *Session) RunBound(ctx context.Context, b Bound) (map[string]*Tensor, er
 		memory.mu.RLock()
 		defer memory.mu.RUnlock()
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return nil, s.fail(ErrClosed)
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, s.fail(fmt.Errorf("run not begun: %w", err))
-	}
 	c := new(boundCall)
-	defer c.pins.Unpin()
-	if err := s.place(c, b); err != nil {
-		return nil, s.fail(err)
-	}
-	err = s.terminable(ctx, func(o *C.OrtRunOptions) error { return s.runBound(c, o) })
+	out, err := s.perform(ctx, &c.call, func() error { return s.place(c, b) }, func() error {
+		return s.terminable(ctx, func(o *C.OrtRunOptions) error { return s.runBound(c, o) })
+	})
 	runtime.KeepAlive(b)
-	if err != nil {
-		if stopped := ctx.Err(); stopped != nil {
-			return nil, s.fail(fmt.Errorf("run stopped: %w", stopped))
-		}
-		return nil, s.fail(fmt.Errorf("run failed: %w", err))
-	}
-	out, err := s.collect(&c.call)
-	if s.trim {
-		s.env.TrimPool()
-	}
 	return out, err
 }
 

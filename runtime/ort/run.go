@@ -42,6 +42,21 @@ func Outputs(names ...string) []Fetch {
 // When ctx ends, the run stops after the operator it is in and the error wraps ctx.Err(). After any error the contents
 // of Into tensors are undefined. Errors of the runtime can quote values of the inputs (see the package comment).
 func (s *Session) Run(ctx context.Context, feeds map[string]*Tensor, fetches ...Fetch) (map[string]*Tensor, error) {
+	c := new(call)
+	bind := func() error {
+		if err := s.bindInputs(c, feeds); err != nil {
+			return err
+		}
+		return s.bindOutputs(c, fetches)
+	}
+	out, err := s.perform(ctx, c, bind, func() error { return s.execute(ctx, c) })
+	runtime.KeepAlive(feeds) // kept tensors are freed when Go finds them unused
+	return out, err
+}
+
+// perform is what every kind of run does around binding its arguments and making the call. What the arguments point to
+// must stay alive until it returns.
+func (s *Session) perform(ctx context.Context, c *call, bind, execute func() error) (map[string]*Tensor, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
@@ -50,17 +65,11 @@ func (s *Session) Run(ctx context.Context, feeds map[string]*Tensor, fetches ...
 	if err := ctx.Err(); err != nil {
 		return nil, s.fail(fmt.Errorf("run not begun: %w", err))
 	}
-	c := new(call)
 	defer c.pins.Unpin()
-	if err := s.bindInputs(c, feeds); err != nil {
+	if err := bind(); err != nil {
 		return nil, s.fail(err)
 	}
-	if err := s.bindOutputs(c, fetches); err != nil {
-		return nil, s.fail(err)
-	}
-	err := s.execute(ctx, c)
-	runtime.KeepAlive(feeds) // kept tensors are freed when Go finds them unused
-	if err != nil {
+	if err := execute(); err != nil {
 		if stopped := ctx.Err(); stopped != nil {
 			return nil, s.fail(fmt.Errorf("run stopped: %w", stopped))
 		}
