@@ -242,8 +242,8 @@ func (a *Accumulator) AddUnitCounted(sum []float32, factor float64, within bool)
 
 // AddUnitCounted is AddUnit under adaptive clipping (Accumulator.AddUnitCounted).
 func (st *Step) AddUnitCounted(sum []float32, factor float64, within bool) error {
-	if st.stepper.current != st {
-		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	if err := st.running(); err != nil {
+		return err
 	}
 	return st.stepper.acc.AddUnitCounted(sum, factor, within)
 }

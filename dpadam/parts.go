@@ -48,16 +48,16 @@ func checkParts(parts []Part, dim int64) error {
 
 // AddParts adds a microbatch's sum in parts (Accumulator.AddParts).
 func (st *Step) AddParts(parts []Part, records int) error {
-	if st.stepper.current != st {
-		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	if err := st.running(); err != nil {
+		return err
 	}
 	return st.stepper.acc.AddParts(parts, records)
 }
 
 // AddPartsCounted is AddParts under adaptive clipping.
 func (st *Step) AddPartsCounted(parts []Part, records, within int) error {
-	if st.stepper.current != st {
-		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	if err := st.running(); err != nil {
+		return err
 	}
 	return st.stepper.acc.AddPartsCounted(parts, records, within)
 }

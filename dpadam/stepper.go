@@ -162,19 +162,27 @@ func (st *Step) Records() []int { return st.records }
 // Index is the number of the charge.
 func (st *Step) Index() uint64 { return st.permit.index }
 
+// running refuses what is added to a step that is over.
+func (st *Step) running() error {
+	if st.stepper.current != st {
+		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	}
+	return nil
+}
+
 // Add adds the clipped sum of a microbatch that held so many of the step's records
 // (Accumulator.Add).
 func (st *Step) Add(sum []float32, records int) error {
-	if st.stepper.current != st {
-		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	if err := st.running(); err != nil {
+		return err
 	}
 	return st.stepper.acc.Add(sum, records)
 }
 
 // AddCounted is Add under adaptive clipping (Accumulator.AddCounted).
 func (st *Step) AddCounted(sum []float32, records, within int) error {
-	if st.stepper.current != st {
-		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	if err := st.running(); err != nil {
+		return err
 	}
 	return st.stepper.acc.AddCounted(sum, records, within)
 }

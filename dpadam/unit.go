@@ -63,8 +63,8 @@ func (p *Plan) RecordsPerUnit() int { return p.spec.RecordsPerUnit }
 
 // AddUnit adds factor*sum, the clipped example of one sampled unit (see Accumulator.AddUnit).
 func (st *Step) AddUnit(sum []float32, factor float64) error {
-	if st.stepper.current != st {
-		return fmt.Errorf("%w: the step is over", ErrMisuse)
+	if err := st.running(); err != nil {
+		return err
 	}
 	return st.stepper.acc.AddUnit(sum, factor)
 }
