@@ -69,8 +69,9 @@ func (n *normer) planned(value string) int64 {
 	return t
 }
 
-func (n *normer) width(value string) int64 {
-	w, ok := n.Shape(value)[2].Const()
+// columnsOf returns the columns of [B,T,c], a large number where they are not constant.
+func columnsOf(b *onnxgrad.Builder, value string) int64 {
+	w, ok := b.Shape(value)[2].Const()
 	if !ok {
 		return 1 << 30
 	}

@@ -53,5 +53,5 @@ func (n *normer) extents(o []outer) (t, r, c float64) {
 	for _, u := range o {
 		t += float64(n.planned(u.A))
 	}
-	return t, float64(n.width(o[0].A)), float64(n.width(o[0].G))
+	return t, float64(columnsOf(n.Builder, o[0].A)), float64(columnsOf(n.Builder, o[0].G))
 }

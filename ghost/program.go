@@ -384,10 +384,11 @@ func (c *compiler) sums(parts map[string][]contribution, factor string, sel sele
 	c.Name("clip")
 	// A factor of 0 is enough for padding, whose values are finite. Where the weights
 	// were given, which of them are 0 because of a value that is not finite is unknown.
-	plain := c.all(sel.finite)
+	needed := sel.finite
 	if factor == "" {
-		plain = c.all(sel.ok)
+		needed = sel.ok
 	}
+	plain := c.all(needed)
 	factor = c.unscaled(factor, sel.ok)
 	s := newSummer(c.Builder, factor, sel.ok, plain)
 	factors := c.factorsByParameter(factor)

@@ -20,26 +20,18 @@ type summer struct {
 	ok     string // bool [B]
 	plain  string // bool []: a factor of 0 is enough for every record that does not count
 
-	selected map[string]string // memo: value → value with zero rows for records that do not count
-	columns  map[string]string // memo: ok and factor as [B,1,1]
-	sides    map[string]string // memo: value and factor → left side of plain products
+	columns map[string]string // memo: ok and factor as [B,1,1]
+	sides   map[string]string // memo: value and factor → left side of plain products
 }
 
 func newSummer(b *onnxgrad.Builder, factor, ok, plain string) *summer {
 	return &summer{
-		Builder: b, factor: factor, ok: ok, plain: plain, selected: map[string]string{}, columns: map[string]string{}, sides: map[string]string{},
+		Builder: b, factor: factor, ok: ok, plain: plain, columns: map[string]string{}, sides: map[string]string{},
 	}
 }
 
 // zeroed keeps the rows of the records that count.
-func (s *summer) zeroed(x string) string {
-	if y, ok := s.selected[x]; ok {
-		return y
-	}
-	y := s.Where(s.column(s.ok), x, s.Scalar(0))
-	s.selected[x] = y
-	return y
-}
+func (s *summer) zeroed(x string) string { return s.Where(s.column(s.ok), x, s.Scalar(0)) }
 
 // column gives a value [B] the shape [B,1,1].
 func (s *summer) column(v string) string {
@@ -98,7 +90,7 @@ func (s *summer) flat(x string) string {
 // factor goes to the narrower side.
 func (s *summer) addOuter(total string, o outer) string {
 	p := s.productOf(o)
-	scaleLeft := s.factor != "" && s.width(p.left) < s.width(p.right)
+	scaleLeft := s.factor != "" && columnsOf(s.Builder, p.left) < columnsOf(s.Builder, p.right)
 	left := s.side(p.left, scaleLeft)
 	for _, v := range []string{s.ok, s.factor} { // outside of the branches
 		if v != "" {
@@ -118,7 +110,7 @@ func (s *summer) addOuter(total string, o outer) string {
 		} else {
 			right = s.times(right)
 		}
-		return s.add(total, p, s.turned(s.once(left)), s.once(right))
+		return s.add(total, p, s.turned(s.zeroed(left)), s.zeroed(right))
 	})
 }
 
@@ -137,7 +129,7 @@ type product struct {
 const widest = 1 << 14
 
 func (s *summer) productOf(o outer) product {
-	if s.width(o.A) > widest && s.width(o.G) < s.width(o.A) {
+	if columnsOf(s.Builder, o.A) > widest && columnsOf(s.Builder, o.G) < columnsOf(s.Builder, o.A) {
 		return product{left: o.G, right: o.A, over: true, scale: o.scale}
 	}
 	return product{left: o.A, right: o.G, scale: o.scale}
@@ -158,9 +150,6 @@ func (s *summer) add(total string, p product, left, right string) string {
 	}
 	return sum
 }
-
-// once is zeroed for a value inside of a branch.
-func (s *summer) once(x string) string { return s.Where(s.column(s.ok), x, s.Scalar(0)) }
 
 // side is the left side of a plain product, once per value: the query, key and
 // value maps of a layer read the same input.
@@ -183,15 +172,6 @@ func (s *summer) side(x string, scaled bool) string {
 // turned is [B,T,w] → [w, B·T]: the copy costs less than the runtime's product with
 // a transposed left side loses.
 func (s *summer) turned(x string) string { return s.Transpose(s.flat(x), 1, 0) }
-
-// width is the number of columns of [B,T,w].
-func (s *summer) width(x string) int64 {
-	w, ok := s.Shape(x)[2].Const()
-	if !ok {
-		return 1 << 30
-	}
-	return w
-}
 
 // addDense adds Σ_i c_i D_i = cᵀ·[B, r·c].
 func (s *summer) addDense(total string, d dense, r, c int64) string {

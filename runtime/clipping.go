@@ -87,15 +87,10 @@ func (t *trainer) clip() GradNormsOptions {
 // add adds the sum of a microbatch to the step, with the count of its records where the plan adapts C.
 func (t *trainer) add(s *dpadam.Step, m microbatch, r *ran) error {
 	n := len(m.records)
-	switch counted := t.plan.Adapts(); {
-	case counted && t.kept != nil:
-		return s.AddPartsCounted(t.kept.parts, n, r.within(n, t.clipTo()))
-	case counted:
-		return s.AddCounted(t.sums.Data(), n, r.within(n, t.clipTo()))
-	case t.kept != nil:
-		return s.AddParts(t.kept.parts, n)
+	if t.plan.Adapts() {
+		return s.AddPartsCounted(t.parts(), n, r.within(n, t.clipTo()))
 	}
-	return s.Add(t.sums.Data(), n)
+	return s.AddParts(t.parts(), n)
 }
 
 // within counts the microbatch's records whose gradient is not longer than the clipping norm. Every record counts or

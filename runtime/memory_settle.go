@@ -27,7 +27,6 @@ func (f *finetune) memoryBeside() MemoryUse {
 // where the run left them are among these; the vector that takes the noised sum is
 // there only between runs.
 func (f *finetune) microbatchPeak(records int) (peak int64) {
-
 	if f.trainer.kept != nil {
 		peak = 4 * elements(f.program.Trained)
 	}

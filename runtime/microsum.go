@@ -39,10 +39,7 @@ func fetchKept(p *ghost.Program) (out []ort.Fetch) {
 // take reads the sums of a run: the parts of a vector with the arena's layout. They
 // are valid until release.
 func (m *microSum) take(p *ghost.Program, layout *ort.Arena, out map[string]*ort.Tensor) error {
-	m.held, m.parts = map[string]*ort.Tensor{}, m.parts[:0]
-	for _, f := range fetchKept(p) {
-		m.held[f.Name] = out[f.Name]
-	}
+	m.held, m.parts = out, m.parts[:0] // releasing what was copied out does nothing
 	for _, param := range p.Trained {
 		at, ok := layout.Offset(param.Name)
 		if !ok {

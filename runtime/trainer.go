@@ -182,13 +182,17 @@ func (t *trainer) warmUp(ctx context.Context) error {
 	return nil
 }
 
+// parts are the last run's sum, wherever it lies.
+func (t *trainer) parts() []dpadam.Part {
+	if t.kept != nil {
+		return t.kept.parts
+	}
+	return []dpadam.Part{{Data: t.sums.Data()}}
+}
+
 // nonzero finds a coordinate of the last run's sum that is not 0.
 func (t *trainer) nonzero() (coordinate int, found bool) {
-	parts := []dpadam.Part{{Data: t.sums.Data()}}
-	if t.kept != nil {
-		parts = t.kept.parts
-	}
-	for _, p := range parts {
+	for _, p := range t.parts() {
 		for k, v := range p.Data {
 			if v != 0 {
 				return p.Start + k, true
