@@ -49,6 +49,8 @@ type Spec struct {
 	// Length is the sequence length to plan for: it decides between forms of
 	// equal value by their cost. The program is right for every length.
 	Length int64
+	// Memory is what the program does with values that it needs again; "" is normal.
+	Memory Memory
 	// Trainable and Freeze choose parameters; see choose.
 	Trainable, Freeze []string
 	// PerParameter asks for each parameter's norm as an output.
