@@ -86,14 +86,14 @@ func (f *finetune) validate(ctx context.Context, step int64) error {
 	if err != nil {
 		return err
 	}
-	m := metric{Step: step, LearningRate: 0, ValidLoss: nullable(s.Loss), ValidAccuracy: nullable(s.Accuracy)}
+	m := metric{Step: step, ValidLoss: nullable(s.Loss), ValidAccuracy: nullable(s.Accuracy)}
 	epsilon, err := f.epsilon()
 	if err != nil {
 		return err
 	}
 	m.Epsilon = nullable(epsilon)
 	if f.debug != nil {
-		if err := f.debug.line(m); err != nil {
+		if err := f.debug.valid(m); err != nil {
 			return err
 		}
 	}

@@ -364,7 +364,7 @@ func (f *finetune) begin(ctx context.Context) error {
 		return err
 	}
 	if o.Debug {
-		f.debug, err = newDebugLog(f.out.path, f.plan.Stamp())
+		f.debug, err = newDebugLog(f.out.path, f.plan.Stamp(), f.taken+1)
 	}
 	return err
 }
@@ -437,8 +437,10 @@ func (f *finetune) train(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := f.validate(ctx, 0); f.taken == 0 && err != nil {
-		return err
+	if f.taken == 0 { // a resumed run was scored before its first step
+		if err := f.validate(ctx, 0); err != nil {
+			return err
+		}
 	}
 	every := f.checkpointEvery()
 	for f.taken < f.total {
@@ -535,7 +537,7 @@ func (f *finetune) report(stats stepStats) error {
 	f.metrics = append(f.metrics, metric{Step: r.Step, Epsilon: nullable(epsilon), LearningRate: r.LearningRate, ClipNorm: stats.adapted})
 	if f.debug != nil {
 		r.Loss = stats.Loss
-		if err := f.debug.step(r.Step, stats); err != nil {
+		if err := f.debug.step(r, stats); err != nil {
 			return err
 		}
 	}

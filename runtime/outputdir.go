@@ -131,8 +131,8 @@ func SavedOptions(dir string) (FinetuneOptions, error) {
 type metric struct {
 	Step          int64    `json:"step"`
 	Epsilon       *float64 `json:"epsilon"`
-	LearningRate  float64  `json:"learning_rate"`
-	ClipNorm      float64  `json:"clip_norm,omitempty"` // where it adapts: a function of noised counts
+	LearningRate  float64  `json:"learning_rate,omitempty"` // of a step's line
+	ClipNorm      float64  `json:"clip_norm,omitempty"`     // where it adapts: a function of noised counts
 	ValidLoss     *float64 `json:"valid_loss,omitempty"`
 	ValidAccuracy *float64 `json:"valid_accuracy,omitempty"`
 	NotPrivate    string   `json:"not_private,omitempty"` // the run's stamp

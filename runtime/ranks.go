@@ -6,7 +6,6 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
-	"math"
 	"unsafe"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
@@ -234,29 +233,29 @@ func (r *ranks) join(s *stepStats, stop bool) (bool, error) {
 	if r == nil {
 		return stop, nil
 	}
-	mine := []float64{0, s.Loss, s.NormMean, s.NormMax, s.Clipped, float64(s.NotFinite), float64(s.finite), float64(s.scored)}
+	mine := []float64{0, s.Loss, s.NormMean, s.NormMax, s.Clipped, float64(s.NotFinite), float64(s.finite), float64(s.scored), float64(len(s.norms)), 1}
 	if stop {
 		mine[0] = 1
 	}
-	var msg []byte
-	for _, x := range mine {
-		msg = binary.BigEndian.AppendUint64(msg, math.Float64bits(x))
+	if !s.debug { // only rank 0 writes that, and says so
+		mine[9] = 0
 	}
-	all, err := r.exchange(msg)
+	all, err := r.exchange(appendFloats(nil, mine...))
 	if err != nil {
 		return stop, err
 	}
-	sum, largest := make([]float64, len(mine)), 0.0
+	sum, largest, longest := make([]float64, len(mine)), 0.0, 0
 	for _, data := range all {
+		theirs := floatsOf(data)
 		for i := range sum {
-			x := math.Float64frombits(binary.BigEndian.Uint64(data[8*i:]))
-			sum[i] += x
-			if i == 3 {
-				largest = max(largest, x)
-			}
+			sum[i] += theirs[i]
 		}
+		largest, longest = max(largest, theirs[3]), max(longest, int(theirs[8]))
 	}
 	s.Loss, s.NormMean, s.NormMax, s.Clipped = sum[1], sum[2], largest, sum[4]
 	s.NotFinite, s.finite, s.scored = int(sum[5]), int(sum[6]), int(sum[7])
-	return sum[0] > 0, nil
+	if sum[9] > 0 {
+		err = r.joinNorms(s, longest)
+	}
+	return sum[0] > 0, err
 }

@@ -143,7 +143,7 @@ func compareRuns(t *testing.T, one, several string, open bool) {
 			if err := errors.Join(json.Unmarshal([]byte(line), &p), json.Unmarshal([]byte(other), &q)); err != nil {
 				t.Fatal(err)
 			}
-			if p.Records != q.Records || p.NotFinite != q.NotFinite || p.Dropped != q.Dropped || p.NormMax != q.NormMax || math.Abs(p.Loss-q.Loss) > 1e-9 || math.Abs(p.NormMean-q.NormMean) > 1e-9 || p.Clipped != q.Clipped {
+			if p.Records != q.Records || p.NotFinite != q.NotFinite || p.Dropped != q.Dropped || p.NormMax != q.NormMax || p.NormQuantiles != q.NormQuantiles || math.Abs(p.Loss-q.Loss) > 1e-9 || math.Abs(p.NormMean-q.NormMean) > 1e-9 || p.Clipped != q.Clipped {
 				t.Errorf("debug/ of %s: %s, want %s", several, other, line)
 			}
 		}

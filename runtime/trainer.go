@@ -46,8 +46,10 @@ type stepStats struct {
 	Loss    float64 // mean over the records; NaN when none counts
 	stepNumbers
 
-	finite int // of what is clipped: records, or units
-	scored int // records in Loss
+	finite int       // of what is clipped: records, or units
+	scored int       // records in Loss
+	debug  bool      // quantiles are asked for
+	norms  []float64 // of every finite gradient
 
 	adapted float64 // C of the step where the plan adapts it, a released number; 0 otherwise
 	stop    bool    // a rank was asked to stop
@@ -55,11 +57,12 @@ type stepStats struct {
 
 // stepNumbers are the statistics of a step that are always finite.
 type stepNumbers struct {
-	NormMean  float64 `json:"norm_mean"` // of finite gradients
-	NormMax   float64 `json:"norm_max"`
-	Clipped   float64 `json:"clipped_fraction"`
-	NotFinite int     `json:"not_finite"`
-	Dropped   int     `json:"dropped"`
+	NormMean      float64                     `json:"norm_mean"` // of finite gradients
+	NormMax       float64                     `json:"norm_max"`
+	NormQuantiles [len(normQuantiles)]float64 `json:"norm_quantiles"` // at 10, 25, 50, 75 and 90 %
+	Clipped       float64                     `json:"clipped_fraction"`
+	NotFinite     int                         `json:"not_finite"`
+	Dropped       int                         `json:"dropped"`
 }
 
 // step takes optimizer step n of total.
@@ -70,7 +73,7 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	if err != nil {
 		return stats, err
 	}
-	stats.Records = len(s.Records())
+	stats.Records, stats.debug = len(s.Records()), t.options.Debug
 	if t.plan.Adapts() {
 		stats.adapted = t.stepper.ClipNorm()
 	}
@@ -379,8 +382,7 @@ func (s *stepStats) add(r *ran, clip float64) {
 			if r.norm == nil {
 				continue
 			}
-			s.NormMean += r.norm[i]
-			s.NormMax = max(s.NormMax, r.norm[i])
+			s.addNorm(r.norm[i])
 			if r.exceeds(i, clip) {
 				s.Clipped++
 			}
@@ -403,6 +405,7 @@ func (r *ran) exceeds(row int, clip float64) bool {
 func (s *stepStats) finish() {
 	s.Dropped = s.Records - s.finite - s.NotFinite
 	s.Loss /= float64(s.scored) // NaN for none
+	s.quantiles()
 	if n := float64(s.finite); n > 0 {
 		s.NormMean, s.Clipped = s.NormMean/n, s.Clipped/n
 	}

@@ -145,8 +145,7 @@ func (t *trainer) unitFactor(norm float64, stats *stepStats) float64 {
 		return 0
 	}
 	stats.finite++
-	stats.NormMean += norm
-	stats.NormMax = max(stats.NormMax, norm)
+	stats.addNorm(norm)
 	c := t.clipTo()
 	if c == 0 {
 		return 1 // only without privacy
