@@ -63,6 +63,8 @@ type Config struct {
 	AverageDecay float64
 	// Arithmetic says what computes the sums where it is not what Rho was measured on; the statement prints it.
 	Arithmetic string
+	// Method says what is trained where that is not the whole model as it is; the statement prints it.
+	Method string
 
 	// Budget is the budget that the run draws on beside others; nil for none. With BudgetShare, the
 	// part of it that the run may take, instead of a target epsilon or a noise multiplier,
@@ -106,6 +108,7 @@ type Spec struct {
 	Schedule        ScheduleSpec  `json:"schedule"`
 	AverageDecay    float64       `json:"average_decay,omitempty"`
 	Arithmetic      string        `json:"arithmetic,omitempty"` // "" for float32 on the processor
+	Method          string        `json:"method,omitempty"`     // "" for the whole model
 	Seed            *uint64       `json:"seed,omitempty"`
 	Budget          *BudgetRef    `json:"budget,omitempty"`
 	Search          *SearchSpec   `json:"search,omitempty"`
@@ -275,6 +278,9 @@ func (p *Plan) String() string {
 	}
 	if s.Arithmetic != "" {
 		head += "computed by " + s.Arithmetic + "; "
+	}
+	if s.Method != "" {
+		head += "method " + s.Method + "; "
 	}
 	if s.Clipping != nil {
 		head += "clipping " + s.Clipping.String() + "; "

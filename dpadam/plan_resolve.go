@@ -21,7 +21,7 @@ func resolve(c Config) (Spec, error) {
 	s := Spec{Version: specVersion, Unit: c.Unit, RecordsDeclared: c.RecordsDeclared,
 		TargetEpsilon: c.TargetEpsilon, NoiseMultiplier: c.NoiseMultiplier, ClipNorm: c.ClipNorm, Rho: c.Rho,
 		Dim: c.Dim, Microbatch: max(c.Microbatch, 1), Buckets: max(c.Buckets, 1),
-		Optimizer: c.Optimizer.withDefaults(), Schedule: c.Schedule.withDefaults(), AverageDecay: c.AverageDecay, Arithmetic: c.Arithmetic,
+		Optimizer: c.Optimizer.withDefaults(), Schedule: c.Schedule.withDefaults(), AverageDecay: c.AverageDecay, Arithmetic: c.Arithmetic, Method: c.Method,
 		Clipping: resolveClipping(c.Clipping, c.ClipNorm)}
 	if c.Microbatch < 0 {
 		return s, invalid("microbatch", c.Microbatch, "must be >= 1")
@@ -244,6 +244,9 @@ func (s *Spec) validateSizes() error {
 	}
 	if !(s.Rho >= 0 && s.Rho < 0.5) {
 		return invalid("rho", s.Rho, "must be in [0, 0.5)")
+	}
+	if err := checkMethod(s.Method); err != nil {
+		return err
 	}
 	if err := checkArithmetic(s.Arithmetic); err != nil {
 		return err

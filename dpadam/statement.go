@@ -36,6 +36,7 @@ type Statement struct {
 	SumMultiplier   float64   `json:"sum_noise_multiplier,omitempty"` // of the sum alone, where a count is released with it
 	AverageDecay    float64   `json:"average_decay,omitempty"`        // the released weights are an average over the steps
 	Arithmetic      string    `json:"arithmetic,omitempty"`           // what computed the sums, if not float32 on the processor
+	Method          string    `json:"method,omitempty"`               // what was trained, if not the whole model
 	Dim             int64     `json:"trainable_coordinates"`
 	Lattice         *Lattice  `json:"lattice,omitempty"`
 
@@ -65,7 +66,7 @@ func NewStatement(r *LedgerRecord) (*Statement, error) {
 	st := &Statement{Version: 1, Private: p.Private(), NotPrivate: p.Stamp(), TargetEpsilon: s.TargetEpsilon,
 		Accountant: s.Accountant, Unit: s.Unit, RecordsPerUnit: s.RecordsPerUnit, Relation: s.Relation, Sampler: "poisson", SampleRate: s.SampleRate,
 		ExpectedBatch: s.ExpectedBatch, Records: s.Records, RecordsPublic: "counted", NoiseMultiplier: s.NoiseMultiplier,
-		ClipNorm: s.ClipNorm, Rho: s.Rho, Clipping: s.Clipping, AverageDecay: s.AverageDecay, Arithmetic: s.Arithmetic, Dim: s.Dim, Lattice: s.Lattice,
+		ClipNorm: s.ClipNorm, Rho: s.Rho, Clipping: s.Clipping, AverageDecay: s.AverageDecay, Arithmetic: s.Arithmetic, Method: s.Method, Dim: s.Dim, Lattice: s.Lattice,
 		StepsPlanned: s.Steps, StepsCharged: r.charged, TornLines: r.torn, Resumes: r.resumes, Branches: r.branches, Run: r.run}
 	st.Evaluations, st.Budget, st.Search = evaluationsOf(r), budgetOf(&s), searchOf(&s)
 	if p.Adapts() {

@@ -79,6 +79,9 @@ func (st *Statement) table(line func(string, ...any)) {
 	if st.Arithmetic != "" {
 		row("Computed with", "%s", st.Arithmetic)
 	}
+	if st.Method != "" {
+		row("Method", "%s", st.Method)
+	}
 	row("Trainable coordinates", "%d, noised all of them in every step", st.Dim)
 	taken := "not recorded: the run has not ended (at most the charged ones)"
 	if st.StepsTaken != nil {

@@ -42,6 +42,11 @@ type Parameter struct {
 	DType ir.DType // in the file; training is in float32
 	Uses  []ParameterUse
 	Layer int // counted from 0 as the exporter does; NoLayer outside the stack
+	// Parts is where it stands; a head that is tied to the token embedding stands in
+	// two places. Nil where the model tells no layers.
+	Parts []string
+	// Attention says what it does for attention, see AttentionRoles; nil for nothing.
+	Attention []string
 }
 
 // Elements returns the number of coordinates.
@@ -98,6 +103,7 @@ func findParameters(g *ir.Graph, values *infer.Values, proof *separate.Proof) ([
 		}
 	}
 	findLayers(g, params)
+	f.findAttention(params)
 	return params, constants
 }
 

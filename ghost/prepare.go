@@ -28,6 +28,8 @@ type Prepared struct {
 	// Output is the value that a loss reads; "" when the model has several
 	// outputs and none was chosen.
 	Output string
+	// Adapters marks the parameters that a method added to those of the file.
+	Adapters map[string]bool
 }
 
 // Prepare analyses a model. output names the output that the loss reads ("" for
@@ -57,26 +59,51 @@ func Prepare(m *ir.Model, output, head string) (*Prepared, error) {
 		return nil, fmt.Errorf("unknown head %q; there is tied", head)
 	}
 	p := &Prepared{Graph: g, Output: chosen}
-	shape := separate.InputShape(g.Graph)
-	if p.Values, err = infer.Graph(g.Graph, shape); err != nil {
+	if err := p.analyse(); err != nil {
 		return nil, err
 	}
-	if p.Proof, err = separate.Prove(g.Graph, p.Values); err != nil {
+	for _, in := range given {
+		if p.Graph.Input(in.Name) == nil {
+			p.Left = append(p.Left, in.Name)
+		}
+	}
+	return p, nil
+}
+
+// Rewritten analyses what rewrite makes of a copy of the graph: a graph in canonical
+// form, in which adapters are the initializers that were added.
+func (p *Prepared) Rewritten(rewrite func(g *canon.Graph) (adapters []string, err error)) (*Prepared, error) {
+	g := &canon.Graph{Graph: p.Graph.Clone(), Aliases: slices.Clone(p.Graph.Aliases), Repairs: p.Graph.Repairs}
+	adapters, err := rewrite(g)
+	if err != nil {
 		return nil, err
+	}
+	r := &Prepared{Graph: g, Output: p.Output, Left: p.Left, Adapters: map[string]bool{}}
+	for _, name := range adapters {
+		r.Adapters[name] = true
+	}
+	return r, r.analyse()
+}
+
+// analyse fills in what follows from the graph.
+func (p *Prepared) analyse() (err error) {
+	g := p.Graph
+	shape := separate.InputShape(g.Graph)
+	if p.Values, err = infer.Graph(g.Graph, shape); err != nil {
+		return err
+	}
+	if p.Proof, err = separate.Prove(g.Graph, p.Values); err != nil {
+		return err
 	}
 	canon.FoldShapes(g.Graph, p.Values)
 	for i, in := range g.Inputs { // from here on inputs are declared with the proof's symbols
 		g.Inputs[i] = &ir.ValueInfo{Name: in.Name, DType: in.DType, Dims: onnxgrad.Declare(shape(in))}
 	}
 	p.Parameters, p.Constants = findParameters(g.Graph, p.Values, p.Proof)
-	for _, in := range given {
-		if p.Graph.Input(in.Name) == nil {
-			p.Left = append(p.Left, in.Name)
-		}
-	}
+	p.findParts()
 	p.Quantised = quantised(g.Graph)
 	p.Constants = append(p.Constants, p.Quantised...)
-	return p, nil
+	return nil
 }
 
 // chooseOutput applies the rule of --output.

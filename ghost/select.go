@@ -1,6 +1,7 @@
 package ghost
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -55,7 +56,10 @@ func (s *Selection) Lines() []string {
 //
 //	kind:bias     a kind of use, or several: kind:bias+shift (kind:quantised are
 //	              weights that can only be frozen)
-//	layers:8-11   a range of layers; layers:11 is one, layers:8- goes to the last
+//	layers:8-11   a range of layers; layers:11 is one, layers:8- goes to the last,
+//	              layers:top2 are the last two
+//	part:head     where it stands, or several: part:final_norm+head, see AllParts
+//	attention:q+v what it does for attention, see AttentionRoles; attention: for any
 //	*.h.11.*      a name, in which * stands for any characters and ? for one
 //
 // A pattern that matches nothing is an error, and so is training nothing but
@@ -84,7 +88,7 @@ func (p *Prepared) choose(trainable, freeze []string) (*Selection, error) {
 
 // apply applies one pattern to a selection.
 func (p *Prepared) apply(s *Selection, flag, text string, train bool) error {
-	matches, err := pattern(text)
+	matches, err := p.pattern(text)
 	if err != nil {
 		return fmt.Errorf("%w: --%s: %w", ir.ErrInvalid, flag, err)
 	}
@@ -114,8 +118,31 @@ func (p *Prepared) apply(s *Selection, flag, text string, train bool) error {
 	return nil
 }
 
+// Choose returns the parameters that match any of the patterns; see choose. A pattern of
+// names may also be that of a node that reads the parameter, for exporters lose names.
+func (p *Prepared) Choose(flag string, patterns []string) ([]Parameter, error) {
+	chosen := map[string]bool{}
+	for _, text := range patterns {
+		matches, err := p.pattern(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: --%s: %w", ir.ErrInvalid, flag, err)
+		}
+		found := false
+		for _, q := range p.Parameters {
+			byNode := slices.ContainsFunc(q.Uses, func(u ParameterUse) bool { return matches(Parameter{Name: u.Node}) })
+			if matches(q) || byNode {
+				chosen[q.Name], found = true, true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("--%s: %w", flag, noMatch(text, p.Parameters))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(p.Parameters), func(q Parameter) bool { return !chosen[q.Name] }), nil
+}
+
 // pattern compiles a pattern.
-func pattern(text string) (func(Parameter) bool, error) {
+func (p *Prepared) pattern(text string) (func(Parameter) bool, error) {
 	if kinds, ok := strings.CutPrefix(text, "kind:"); ok {
 		wanted := map[Kind]bool{}
 		for kind := range strings.SplitSeq(kinds, "+") {
@@ -128,8 +155,20 @@ func pattern(text string) (func(Parameter) bool, error) {
 			return slices.ContainsFunc(p.Uses, func(u ParameterUse) bool { return wanted[u.Kind] })
 		}, nil
 	}
+	if parts, ok := strings.CutPrefix(text, "part:"); ok {
+		wanted, err := listed("part", parts, AllParts)
+		return func(p Parameter) bool {
+			return slices.ContainsFunc(p.Parts, func(part string) bool { return wanted[part] })
+		}, err
+	}
+	if roles, ok := strings.CutPrefix(text, "attention:"); ok {
+		wanted, err := listed("role in attention", cmp.Or(roles, strings.Join(AttentionRoles, "+")), AttentionRoles)
+		return func(p Parameter) bool {
+			return slices.ContainsFunc(p.Attention, func(r string) bool { return wanted[r] })
+		}, err
+	}
 	if layers, ok := strings.CutPrefix(text, "layers:"); ok {
-		first, last, err := layerRange(layers)
+		first, last, err := p.layerRange(layers)
 		return func(p Parameter) bool { return p.Layer >= first && p.Layer <= last }, err
 	}
 	expr := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(text))
@@ -137,9 +176,31 @@ func pattern(text string) (func(Parameter) bool, error) {
 	return func(p Parameter) bool { return name.MatchString(p.Name) }, err
 }
 
-// layerRange reads "3", "3-5" or "3-".
-func layerRange(text string) (first, last int, err error) {
+// listed reads names joined by +, of those that there are.
+func listed(what, text string, all []string) (map[string]bool, error) {
+	wanted := map[string]bool{}
+	for name := range strings.SplitSeq(text, "+") {
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("%q is no %s; there are %s", name, what, strings.Join(all, ", "))
+		}
+		wanted[name] = true
+	}
+	return wanted, nil
+}
+
+// layerRange reads "3", "3-5", "3-" or "top2".
+func (p *Prepared) layerRange(text string) (first, last int, err error) {
 	const unbounded = 1<<31 - 1
+	if count, ok := strings.CutPrefix(text, "top"); ok {
+		n, err := strconv.Atoi(count)
+		if err != nil || n < 1 {
+			return 0, 0, fmt.Errorf("%q is no number of layers; write top2", text)
+		}
+		for _, q := range p.Parameters {
+			last = max(last, q.Layer)
+		}
+		return max(last-n+1, 0), last, nil
+	}
 	from, to, isRange := strings.Cut(text, "-")
 	first, err = strconv.Atoi(from)
 	last = first
@@ -149,7 +210,7 @@ func layerRange(text string) (first, last int, err error) {
 		}
 	}
 	if err != nil || first < 0 || last < first {
-		return 0, 0, fmt.Errorf("%q is no range of layers; write 3, 3-5 or 3-", text)
+		return 0, 0, fmt.Errorf("%q is no range of layers; write 3, 3-5, 3- or top2", text)
 	}
 	return first, last, nil
 }

@@ -191,7 +191,7 @@ func (f *finetune) settlePlan(ctx context.Context) (err error) {
 	if f.estimating && f.options.Train == "" {
 		rows = f.options.Records
 	}
-	facts := planFacts{rows, elements(f.program.Trained), t.size, len(f.data.buckets.Edges()) + f.options.planted.buckets(), f.program.Groups, evaluation}
+	facts := planFacts{rows, elements(f.program.Trained), f.model.method.describe(), t.size, len(f.data.buckets.Edges()) + f.options.planted.buckets(), f.program.Groups, evaluation}
 	if f.plan, err = f.options.plan(ctx, facts); err != nil {
 		return err
 	}

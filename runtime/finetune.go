@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
@@ -142,7 +141,7 @@ func (f *finetune) close() error {
 func (f *finetune) check(context.Context) error { return f.options.validate() }
 
 // open opens model, library and output directory.
-func (f *finetune) open(context.Context) (err error) {
+func (f *finetune) open(ctx context.Context) (err error) {
 	o := f.options
 	if f.ranks.first() && !f.estimating {
 		if err := f.out.check(o.Resume); err != nil {
@@ -150,6 +149,9 @@ func (f *finetune) open(context.Context) (err error) {
 		}
 	}
 	if f.model, err = Open(o.Model, Options{Library: o.Library, Threads: o.Threads, Device: f.device(), Output: o.Output, Head: o.Head}); err != nil {
+		return err
+	}
+	if o.trained, err = f.model.Adapt(ctx, o.method(), o.Trainable); err != nil {
 		return err
 	}
 	if f.prepared, err = f.model.Prepared(); err != nil {
@@ -181,7 +183,7 @@ func (f *finetune) compile(ctx context.Context) error {
 	spec := ghost.Spec{
 		Loss: f.data.loss, Clip: o.clipRule(), ClipNorm: float32(o.clipNorm()), ClipGamma: float32(o.clipGamma()),
 		ClipPer: ghost.Grouping(o.ClipPer), ClipShares: ghost.Sharing(o.ClipShares),
-		Trainable: o.trainable(), Freeze: o.Freeze,
+		Trainable: o.trained, Freeze: o.Freeze,
 		Precision: ghost.Precision(o.Precision), Emulated: o.emulated,
 	}
 	t := &trainer{options: o, data: f.data, ranks: f.ranks}
@@ -610,8 +612,7 @@ func (f *finetune) writeModel(r *FinetuneResult) error {
 			}
 		}
 	}
-	patch := f.trainer.released().Patch(f.prepared, f.modelMetadata(r))
-	return f.model.file.WriteBack(filepath.Join(f.out.path, "model.onnx"), patch)
+	return f.model.method.save(f.model, f.out.path, f.trainer.released(), f.modelMetadata(r))
 }
 
 // privacyKey is the key of a file's metadata that says what its numbers guarantee.
@@ -622,6 +623,9 @@ func (f *finetune) modelMetadata(r *FinetuneResult) map[string]string {
 	m := map[string]string{privacyKey: r.Stamp}
 	if r.Stamp == "" {
 		m[privacyKey] = fmt.Sprintf("(epsilon = %v, delta = %v) differentially private; see release/statement.txt", r.Epsilon, r.Delta)
+	}
+	if by := f.plan.Spec().Method; by != "" {
+		m["ghostwriter.method"] = by
 	}
 	if d := f.plan.Spec().AverageDecay; d > 0 {
 		m["ghostwriter.weights"] = fmt.Sprintf("exponential moving average over the steps, decay %g", d)

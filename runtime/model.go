@@ -42,6 +42,7 @@ type Model struct {
 	env      *ort.Env
 	forward  *ort.Session
 	prepared *ghost.Prepared
+	method   method // how it is trained; nil before Adapt
 
 	described sync.Mutex
 	config    *modelConfig // nil until it is first read

@@ -56,8 +56,9 @@ type FinetuneOptions struct {
 	ClipCountNoise float64 `yaml:"clip-count-noise,omitempty"` // standard deviation of the noise on the count; default B/20, at least 2σ
 	EMA            float64 `yaml:"ema,omitempty"`              // decay of the average of the weights that is written; 0: the last weights
 
-	Mode      string   `yaml:"mode,omitempty"`   // head, infill
-	Method    string   `yaml:"method,omitempty"` // full, bias-only
+	Mode      string   `yaml:"mode,omitempty"`      // head, infill
+	Method    string   `yaml:"method,omitempty"`    // see Methods
+	InitSeed  uint64   `yaml:"init-seed,omitempty"` // public: draws what a method adds, or all weights from scratch
 	Output    string   `yaml:"output,omitempty"`
 	Head      string   `yaml:"head,omitempty"`
 	Trainable []string `yaml:"trainable,omitempty"`
@@ -100,6 +101,8 @@ type FinetuneOptions struct {
 	// Ranks makes the run one of several processes that train together; nil for one. Out is rank 0's.
 	Ranks dpadam.Comm `yaml:"-"`
 
+	trained []string // the patterns of Method and Trainable, once the model is open
+
 	givenThreads int // Threads before they were divided among the ranks of a machine
 
 	search              *dpadam.SearchSpec // of a run of a search by random stopping
@@ -135,7 +138,7 @@ func (o *FinetuneOptions) validate() error {
 		allowed     []string
 	}{
 		{"--mode", o.Mode, []string{"", ModeHead, ModeInfill}},
-		{"--method", o.Method, []string{"", "full", "bias-only"}},
+		{"--method", o.Method, append([]string{""}, Methods()...)},
 		{"--optimizer", o.Optimizer, []string{"", "adam", "adamw", "sgd"}},
 		{"--schedule", o.Schedule, []string{"", "constant", "linear"}},
 		{"--clip", o.Clip, []string{"", string(ghost.Abadi), string(ghost.Automatic)}},
@@ -197,7 +200,8 @@ func (o *FinetuneOptions) validateNumbers() error {
 // planFacts are what a plan takes from data and program.
 type planFacts struct {
 	rows, dim           int64 // units of privacy and trained coordinates
-	microbatch, buckets int   // records of a run, and padding lengths
+	method              string
+	microbatch, buckets int // records of a run, and padding lengths
 	groups              []ghost.Group
 	evaluation          *dpadam.EvaluationSpec
 }
@@ -223,7 +227,7 @@ func (o *FinetuneOptions) config(facts planFacts) (dpadam.Config, error) {
 		Epochs: o.Epochs, Steps: o.Steps, Delta: o.Delta,
 		TargetEpsilon: o.TargetEpsilon, NoiseMultiplier: o.NoiseMultiplier, NoPrivacy: o.NoPrivacy,
 		Relation: dpadam.Relation(o.Relation), Accountant: o.Accountant, ClipNorm: o.ClipNorm, Dim: facts.dim,
-		Microbatch: facts.microbatch, Buckets: facts.buckets, Seed: o.Seed, Evaluation: facts.evaluation, Search: o.search,
+		Method: facts.method, Microbatch: facts.microbatch, Buckets: facts.buckets, Seed: o.Seed, Evaluation: facts.evaluation, Search: o.search,
 	}
 	if c.Records == 0 && (c.SampleRate == 0 || c.ExpectedBatch == 0) {
 		c.Records = facts.rows
@@ -292,12 +296,4 @@ func (o *FinetuneOptions) clipRule() ghost.ClipRule {
 		return ghost.Abadi
 	}
 	return ghost.ClipRule(o.Clip)
-}
-
-// trainable applies --method to --trainable.
-func (o *FinetuneOptions) trainable() []string {
-	if o.Method == "bias-only" {
-		return append([]string{"kind:bias+shift"}, o.Trainable...)
-	}
-	return o.Trainable
 }

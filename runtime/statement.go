@@ -44,6 +44,9 @@ func (f *finetune) modelCard(st *dpadam.Statement) string {
 	}
 	fmt.Fprintf(&b, "- task: %s\n- optimizer: %s, learning rate %g, schedule %s\n- expected batch: %g, steps: %d of %d planned\n- trained coordinates: %d\n",
 		f.options.Task, s.Optimizer.Name, s.Optimizer.LearningRate, s.Schedule.Name, s.ExpectedBatch, f.taken, s.Steps, s.Dim)
+	if s.Method != "" {
+		fmt.Fprintf(&b, "- method: %s\n", s.Method)
+	}
 	if s.ClipNorm > 0 {
 		fmt.Fprintf(&b, "- clipping norm: %g (%s), noise multiplier: %g\n", s.ClipNorm, s.Clipping, s.NoiseMultiplier)
 	}

@@ -152,7 +152,7 @@ func loopSum(t *testing.T, f *finetune, records []int) map[string][]float32 {
 	}
 	const unclipped = 1e12
 	r, err := f.model.GradNorms(t.Context(), b, GradNormsOptions{
-		Loss: f.data.loss, Method: "loop", Sum: true, ClipNorm: unclipped, Clip: ghost.Abadi, Trainable: f.options.trainable(), Freeze: f.options.Freeze,
+		Loss: f.data.loss, Method: "loop", Sum: true, ClipNorm: unclipped, Clip: ghost.Abadi, Trainable: f.options.trained, Freeze: f.options.Freeze,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ func (a *app) compileCommand() *cobra.Command {
 	var f modelFlags
 	var o runtime.CompileOptions
 	var out, clip, per, shares string
+	var method runtime.MethodOptions
 	c := &cobra.Command{
 		Use:   "compile MODEL --loss L -o STEP.onnx",
 		Short: "Write the differentially private step as a plain ONNX model",
@@ -27,7 +28,7 @@ func (a *app) compileCommand() *cobra.Command {
 			"model's present values. The sums are clipped, not noised: not private by themselves.",
 		Example: "  ghostwriter compile model/ --loss causal-lm -o step.onnx --json",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
 				return fmt.Errorf("%w: -o STEP.onnx is missing", errCommandLine)
 			}
@@ -36,7 +37,10 @@ func (a *app) compileCommand() *cobra.Command {
 				return err
 			}
 			defer m.Close()
-			o.Clip, o.Trainable, o.Freeze = ghost.ClipRule(clip), f.trainable, f.freeze
+			o.Clip, o.Freeze = ghost.ClipRule(clip), f.freeze
+			if o.Trainable, err = m.Adapt(cmd.Context(), method, f.trainable); err != nil {
+				return err
+			}
 			o.ClipPer, o.ClipShares = ghost.Grouping(per), ghost.Sharing(shares)
 			p, err := m.Compile(out, o)
 			if err != nil {
@@ -63,6 +67,7 @@ func (a *app) compileCommand() *cobra.Command {
 	}
 	f.add(c)
 	fl := c.Flags()
+	methodFlags(fl, "method", &method)
 	fl.StringVarP(&out, "out", "o", "", "the file to write")
 	fl.StringVar(&o.Loss, "loss", "", "causal-lm, classify, infill, masked-lm, seq2seq or mse")
 	fl.Float64Var(&o.ClipNorm, "clip-norm", 0.1, "C, the default of the input clip_norm")

@@ -20,6 +20,7 @@ type gradnormsReport struct {
 func (a *app) gradnormsCommand() *cobra.Command {
 	var f modelFlags
 	var o runtime.GradNormsOptions
+	var method runtime.MethodOptions
 	var batch, sum, clip, per, shares, precision string
 	c := &cobra.Command{
 		Use:   "gradnorms MODEL --loss L --batch FILE",
@@ -39,7 +40,10 @@ func (a *app) gradnormsCommand() *cobra.Command {
 				return err
 			}
 			defer m.Close()
-			o.Clip, o.Sum, o.Trainable, o.Freeze = ghost.ClipRule(clip), sum != "", f.trainable, f.freeze
+			o.Clip, o.Sum, o.Freeze = ghost.ClipRule(clip), sum != "", f.freeze
+			if o.Trainable, err = m.Adapt(cmd.Context(), method, f.trainable); err != nil {
+				return err
+			}
 			if o.Precision, err = ghost.ParsePrecision(precision); err != nil {
 				return fmt.Errorf("%w: --precision: %v", errCommandLine, err)
 			}
@@ -59,6 +63,7 @@ func (a *app) gradnormsCommand() *cobra.Command {
 	}
 	f.add(c)
 	fl := c.Flags()
+	methodFlags(fl, "adapter", &method)
 	fl.StringVar(&batch, "batch", "", "the batch file, JSON or .safetensors")
 	fl.StringVar(&o.Loss, "loss", "", "causal-lm, classify, infill, masked-lm, seq2seq or mse")
 	fl.StringVar(&o.Method, "method", "ghost", "ghost, or loop: one record at a time, the oracle")

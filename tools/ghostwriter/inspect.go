@@ -69,19 +69,24 @@ type constantReport struct {
 
 func (a *app) inspectCommand() *cobra.Command {
 	var f modelFlags
+	var method runtime.MethodOptions
 	c := &cobra.Command{
 		Use:     "inspect MODEL",
 		Short:   "List every parameter, its uses and how its per-example norm is computed",
 		Long:    "Inspect analyses MODEL, an ONNX file or a model directory, without running it.\nIt exits with 3 when a node has no gradient or the records of a batch are not proven separate.",
 		Example: "  ghostwriter inspect model/\n  ghostwriter inspect model.onnx --json | jq '.parameters[] | {name, norm}'",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := a.open(args[0], f.output, f.head)
 			if err != nil {
 				return err
 			}
 			defer m.Close()
-			r, err := m.Inspect(f.trainable, f.freeze)
+			trainable, err := m.Adapt(cmd.Context(), method, f.trainable)
+			if err != nil {
+				return err
+			}
+			r, err := m.Inspect(trainable, f.freeze)
 			if err != nil {
 				return err
 			}
@@ -93,6 +98,7 @@ func (a *app) inspectCommand() *cobra.Command {
 		},
 	}
 	f.add(c)
+	methodFlags(c.Flags(), "method", &method)
 	return c
 }
 
@@ -103,7 +109,7 @@ type modelFlags struct {
 }
 
 // patternsHelp explains patterns of parameters.
-const patternsHelp = "train only parameters that match: a name with * and ?, layers:8-11, or kind:linear, embedding, bias, scale, shift, token, other (kind:bias+shift); may be repeated"
+const patternsHelp = "train only parameters that match: a name with * and ?, layers:8-11, layers:top2, part:head, attention:q+v, or kind:linear, embedding, bias, scale, shift, token, other (kind:bias+shift); may be repeated (docs/models.md)"
 
 func (f *modelFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.output, "output", "", "the output that the loss reads (default: logits, or the only one)")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -171,7 +172,8 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.Float64Var(&o.EMA, "ema", 0, "write an exponential moving average of the weights with this decay, such as 0.999")
 
 	fl.StringVar(&o.Mode, "mode", "", "classification by head or infill (default by the model's output)")
-	fl.StringVar(&o.Method, "method", "", "full or bias-only (default full)")
+	fl.StringVar(&o.Method, "method", "", strings.Join(runtime.Methods(), ", ")+" (default full; docs/methods.md)")
+	fl.Uint64Var(&o.InitSeed, "init-seed", 0, "public seed of what --method draws: adapters, or all weights from scratch")
 	fl.StringVar(&o.Output, "output", "", "the output that the loss reads (default: logits, or the only one)")
 	fl.StringVar(&o.Head, "head", "", "tied: give a base model a head tied to its token embedding")
 	fl.StringSliceVar(&o.Trainable, "trainable", nil, patternsHelp)
