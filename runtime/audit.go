@@ -106,7 +106,7 @@ func (a *auditRun) plan(ctx context.Context) (err error) {
 	if a.reader, err = newReader(m, t); err != nil {
 		return err
 	}
-	data, err := a.reader.read(ctx, t.Train, t.UnitColumn)
+	data, err := a.reader.read(ctx, t.Train, "train", t.UnitColumn)
 	if err != nil {
 		return err
 	}

@@ -62,6 +62,10 @@ func (r *reader) canary(i, n int, words []string, rng *seeded.Rand) tokenize.Rec
 	switch task := r.recipe.task; {
 	case task == tokenize.TaskE2E:
 		rec.Source, rec.Target = "name["+words[rng.IntN(len(words))]+"]", text()
+	case task.Triples():
+		rec.Source, rec.Target = words[rng.IntN(len(words))]+" : is : "+words[rng.IntN(len(words))], text()
+	case task == tokenize.TaskPersona:
+		rec.Dialog, rec.Target = &tokenize.Dialog{History: []string{words[rng.IntN(len(words))]}}, text()
 	case task == tokenize.TaskInstruct:
 		rec.Source, rec.Target = words[rng.IntN(len(words))]+" ", text()
 	case r.recipe.text:

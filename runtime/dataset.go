@@ -153,9 +153,13 @@ func (r *reader) newFormatter() error {
 	task := r.recipe.task
 	switch {
 	case r.decoder:
-		r.formatter, err = tokenize.NewSequenceToSequence(r.tokenizer, task == tokenize.TaskE2E, r.maxLength)
+		r.formatter, err = tokenize.NewSequenceToSequence(r.tokenizer, task, r.maxLength)
 	case task == tokenize.TaskE2E:
 		r.formatter, err = tokenize.NewTableToText(r.tokenizer, r.maxLength)
+	case task.Triples():
+		r.formatter, err = tokenize.NewTriplesToText(r.tokenizer, r.maxLength)
+	case task == tokenize.TaskPersona:
+		r.formatter, err = tokenize.NewDialog(r.tokenizer, r.maxLength)
 	case task == tokenize.TaskLM:
 		r.formatter, err = tokenize.NewLM(r.tokenizer, r.maxLength)
 	case task == tokenize.TaskInstruct:
@@ -177,9 +181,13 @@ func (r *reader) newFormatter() error {
 
 // read reads a data file. Its length is the number of rows: an example that is
 // too long keeps its place and contributes zero. unitColumn, if it is not empty,
-// groups the records. more follow the file's, as if it held them.
-func (r *reader) read(ctx context.Context, path, unitColumn string, more ...tokenize.Record) (*dataset, error) {
-	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{Task: r.recipe.task, Classes: r.classes, UnitColumn: unitColumn})
+// groups the records; split is the part of a file that has several (train, valid).
+// more follow the file's, as if it held them.
+func (r *reader) read(ctx context.Context, path, split, unitColumn string, more ...tokenize.Record) (*dataset, error) {
+	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{
+		Task: r.recipe.task, Classes: r.classes, UnitColumn: unitColumn, Split: split,
+		Sources: r.options.Sources, ExcludeSources: r.options.ExcludeSources,
+	})
 	if err != nil {
 		return nil, dataError(path, err)
 	}

@@ -168,11 +168,11 @@ func (f *finetune) read(ctx context.Context) (err error) {
 	if f.reader, err = newReader(f.model, f.options); err != nil {
 		return err
 	}
-	if f.data, err = f.reader.read(ctx, f.options.Train, f.options.UnitColumn, f.options.canaries...); err != nil {
+	if f.data, err = f.reader.read(ctx, f.options.Train, "train", f.options.UnitColumn, f.options.canaries...); err != nil {
 		return err
 	}
 	if f.options.Valid != "" {
-		f.valid, err = f.reader.read(ctx, f.options.Valid, "")
+		f.valid, err = f.reader.read(ctx, f.options.Valid, "valid", "")
 	}
 	return err
 }

@@ -23,6 +23,10 @@ type FinetuneOptions struct {
 	Out       string `yaml:"out,omitempty"`       // directory to write
 	Tokenizer string `yaml:"tokenizer,omitempty"` // default: the model's own
 
+	// Sources and ExcludeSources choose the records of DART and WebNLG by where they come from (see tokenize.DataFormat).
+	Sources        []string `yaml:"sources,omitempty"`
+	ExcludeSources []string `yaml:"exclude-sources,omitempty"`
+
 	TargetEpsilon   float64 `yaml:"target-epsilon,omitempty"`   // this or NoiseMultiplier or NoPrivacy
 	NoiseMultiplier float64 `yaml:"noise-multiplier,omitempty"` // σ
 	NoPrivacy       bool    `yaml:"no-privacy,omitempty"`

@@ -126,7 +126,7 @@ func TestEncoderDecoderBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := r.read(t.Context(), o.Train, "")
+	d, err := r.read(t.Context(), o.Train, "train", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,9 @@ var recipes = map[string]recipe{
 	"mnli":     {tokenize.TaskMNLI, false, 6000, 18, 256, 5e-4, 5e-5, "linear"},
 	"classify": {tokenize.TaskClassify, false, 1000, 3, 256, 5e-4, 5e-5, "linear"},
 	"e2e":      {tokenize.TaskE2E, true, 1024, 10, 100, 2e-3, 5e-4, "constant"},
+	"dart":     {tokenize.TaskDART, true, 1024, 15, 120, 5e-4, 5e-4, "constant"},
+	"webnlg":   {tokenize.TaskWebNLG, true, 1024, 15, 120, 5e-4, 5e-4, "constant"},
+	"persona":  {tokenize.TaskPersona, true, 1024, 10, 256, 2e-3, 5e-4, "constant"},
 	"lm":       {tokenize.TaskLM, true, 1024, 10, 128, 2e-3, 5e-4, "constant"},
 	"instruct": {tokenize.TaskInstruct, true, 1024, 10, 128, 2e-3, 5e-4, "constant"},
 }

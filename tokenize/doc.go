@@ -6,7 +6,8 @@
 //     encodes and decodes text, [Tokenizer.EncodeDetailed] with offsets, truncation and padding, [Tokenizer.Stream] id by
 //     id. The ids are those of the reference implementation, the Hugging Face tokenizers library 0.22, and of transformers
 //     4.57 for directories. docs/tokenizers.md says what is supported and how that is held against them.
-//   - Readers: [Stream] and [ReadFile] turn E2E csv, GLUE tsv and JSON lines into [Record] values, one at a time.
+//   - Readers: [Stream] and [ReadFile] turn E2E csv, GLUE tsv, DART and WebNLG JSON and XML, Persona-Chat and JSON lines
+//     into [Record] values, one at a time (docs/tasks.md).
 //     Their errors name file, row and field, never content: the data are private.
 //   - Formats: a [Formatter] turns a record into an [Example], token ids with labels or a loss mask; [Pad] puts
 //     examples of one length bucket into the flat int64 arrays that a model takes.

@@ -25,6 +25,7 @@ func (e *LoadError) Error() string {
 type RowError struct {
 	File    string // empty where the reader of the error knows it
 	Row     int    // counted from 1, without the header and blank lines; 0 when no row is meant
+	Entry   int    // where several rows stand in one entry of the file, its number from 1; 0 elsewhere
 	Line    int    // line of the file, from 1; 0 when unknown
 	Field   string // name of the field; empty when the whole row is meant
 	Problem string
@@ -35,6 +36,9 @@ func (e *RowError) Error() string {
 	var parts []string
 	if e.File != "" {
 		parts = append(parts, e.File)
+	}
+	if e.Entry > 0 {
+		parts = append(parts, fmt.Sprintf("entry %d", e.Entry))
 	}
 	switch {
 	case e.Row > 0 && e.Line > 0:

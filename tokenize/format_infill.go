@@ -45,7 +45,7 @@ var infillTemplates = map[Task]InfillTemplate{
 	TaskSST2: {Parts: []InfillPart{{Kind: InfillFirst}, words(" It was"), {Kind: InfillMask}, words(".")},
 		LabelWords: []string{" terrible", " great"}},
 	TaskMNLI: {Parts: nliParts, LabelWords: []string{" no", " yes", " maybe"}},
-	TaskQNLI: {Parts: nliParts, LabelWords: []string{" no", " yes"}},
+	TaskQNLI: {Parts: nliParts, LabelWords: []string{" yes", " no"}},
 	// `S1<mask>, s2`
 	TaskQQP: {Parts: []InfillPart{{Kind: InfillFirstOf}, {Kind: InfillMask}, words(","), {Kind: InfillSecond}},
 		LabelWords: []string{" no", " yes"}},

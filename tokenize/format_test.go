@@ -225,7 +225,7 @@ func TestInfill(t *testing.T) {
 	}{
 		{TaskSST2, Record{Text: "a fine film", Label: 1}, slices.Concat(cls, enc("a fine film"), enc(" It was"), mask, enc("."), sep), []string{"Ġterrible", "Ġgreat"}},
 		{TaskMNLI, Record{Text: "It rains.", Pair: "The sun shines.", Label: 2}, slices.Concat(cls, enc("It rains"), enc("?"), mask, enc(","), enc(" the sun shines."), sep), []string{"Ġno", "Ġyes", "Ġmaybe"}},
-		{TaskQNLI, Record{Text: "Who?", Pair: "Éa.", Label: 1}, slices.Concat(cls, enc("Who"), enc("?"), mask, enc(","), enc(" éa."), sep), []string{"Ġno", "Ġyes"}},
+		{TaskQNLI, Record{Text: "Who?", Pair: "Éa.", Label: 1}, slices.Concat(cls, enc("Who"), enc("?"), mask, enc(","), enc(" éa."), sep), []string{"Ġyes", "Ġno"}},
 		{TaskQQP, Record{Text: "Who?", Pair: "What?", Label: 0}, slices.Concat(cls, enc("Who"), mask, enc(","), enc(" what?"), sep), []string{"Ġno", "Ġyes"}},
 		{TaskMNLI, Record{}, slices.Concat(cls, enc("?"), mask, enc(","), enc(" "), sep), []string{"Ġno", "Ġyes", "Ġmaybe"}},
 	} {

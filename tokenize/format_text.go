@@ -9,6 +9,7 @@ import (
 type tableToText struct {
 	t         *Tokenizer
 	source    func(rec Record) (string, error)
+	names     [2]string // of source and target in the file, for errors
 	bos, eos  int32
 	maxLength int
 }
@@ -33,7 +34,24 @@ func NewTableToText(t *Tokenizer, maxLength int) (Prompter, error) {
 		return nil, err
 	}
 	source := func(rec Record) (string, error) { return E2ESource(rec.Source) }
-	return &tableToText{t: t, source: source, bos: eos, eos: eos, maxLength: maxLength}, nil
+	return &tableToText{t: t, source: source, names: [2]string{"mr", "ref"}, bos: eos, eos: eos, maxLength: maxLength}, nil
+}
+
+// NewTriplesToText is the same format for the records of DART and WebNLG, whose Source is
+//
+//	subject : relation : object | subject : relation : object
+//
+// already. (The public code of Li et al. adds a blank after DART's last token, which is left out here.) They drop records
+// of more than 120 tokens.
+func NewTriplesToText(t *Tokenizer, maxLength int) (Prompter, error) {
+	f, err := NewTableToText(t, maxLength)
+	if err != nil {
+		return nil, err
+	}
+	table := f.(*tableToText)
+	table.source = sourceOf
+	table.names = [2]string{"tripleset", "text"}
+	return table, nil
 }
 
 func (f *tableToText) MaxLength() int { return f.maxLength }
@@ -48,7 +66,7 @@ func (f *tableToText) Prompt(rec Record) ([]int32, error) {
 	// the source itself holds the token.
 	ids, err := f.t.EncodePlain(" " + source + " ")
 	if err != nil {
-		return nil, &RowError{Field: "mr", Problem: err.Error()}
+		return nil, &RowError{Field: f.names[0], Problem: err.Error()}
 	}
 	return append(ids, f.bos), nil
 }
@@ -60,7 +78,7 @@ func (f *tableToText) Format(rec Record) (Example, error) {
 	}
 	target, err := f.t.EncodePlain(" " + rec.Target + " ")
 	if err != nil {
-		return Example{}, &RowError{Field: "ref", Problem: err.Error()}
+		return Example{}, &RowError{Field: f.names[1], Problem: err.Error()}
 	}
 	return scoreAfter(rec, prompt, append(target, f.eos), f.maxLength), nil
 }

@@ -235,8 +235,12 @@ func checkReader(t *testing.T, data string, formats ...DataFormat) {
 			if r.Row != i+1 {
 				t.Fatalf("%s: record %d has row %d", f.Task, i, r.Row)
 			}
-			for _, s := range []string{r.Source, r.Target, r.Text, r.Pair} {
-				if !utf8.ValidString(s) || len(s) > MaxRowBytes {
+			texts := []string{r.Source, r.Target, r.Text, r.Pair, r.Unit}
+			if r.Dialog != nil {
+				texts = append(append(texts, r.Dialog.Persona...), r.Dialog.History...)
+			}
+			for _, s := range texts {
+				if !utf8.ValidString(s) || len(s) > 3*MaxRowBytes { // lower case may be longer
 					t.Fatalf("%s: row %d is not UTF-8 or too long", f.Task, r.Row)
 				}
 			}
@@ -281,5 +285,25 @@ func FuzzJSONLines(f *testing.F) {
 	f.Add(`[{"text": {}}]`)
 	f.Fuzz(func(t *testing.T, data string) {
 		checkReader(t, data, lmFormat, classFormat, namedFormat, chatFormat)
+	})
+}
+
+// FuzzTriples reads sets of triples in their three layouts.
+func FuzzTriples(f *testing.F) {
+	for _, seed := range []string{dartJSON, webnlgJSON, dartXML} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		checkReader(t, data, dartFormat, webnlgFormat, with(dartFormat, func(f *DataFormat) { f.UnitColumn = unitEntry }))
+	})
+}
+
+// FuzzPersona reads dialogues as JSON and as ParlAI's text.
+func FuzzPersona(f *testing.F) {
+	for _, seed := range []string{parlai, parlaiNamed, splitJSON, responses} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		checkReader(t, data, personaFormat, with(personaFormat, func(f *DataFormat) { f.UnitColumn, f.Split = unitDialog, "valid" }))
 	})
 }

@@ -19,8 +19,8 @@ type csvReader struct {
 	column string // the unit's name
 }
 
-// csvReadAhead is more than encoding/csv reads beyond the row it is at.
-const csvReadAhead = 64 << 10
+// readAhead is more than encoding/csv, encoding/json and encoding/xml read beyond what they are at.
+const readAhead = 64 << 10
 
 // budgetReader fails when more than left bytes are read: a quote that never ends would otherwise read the whole file
 // into one row.
@@ -97,7 +97,7 @@ func (c *csvReader) header() error {
 // read gives the fields of the next row, of at most MaxRowBytes.
 func (c *csvReader) read() ([]string, error) {
 	start := c.in.InputOffset()
-	c.budget.left = MaxRowBytes + csvReadAhead
+	c.budget.left = MaxRowBytes + readAhead
 	fields, err := c.in.Read()
 	if err == io.EOF {
 		return nil, err

@@ -61,6 +61,13 @@ func (t *tsvReader) next() (Record, error) {
 			return Record{}, err
 		}
 	}
+	for t.task == TaskQQP && len(fields) < t.columns {
+		// GLUE's QQP has questions that a line break tears apart; its own readers leave these lines out too.
+		var err error
+		if fields, err = t.read(); err != nil {
+			return Record{}, err
+		}
+	}
 	rec, err := t.record(fields)
 	return rec, at(t.row, t.in.line, err)
 }

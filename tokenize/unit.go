@@ -11,6 +11,7 @@ import (
 // A task that is not listed has neither.
 var unitLayouts = map[Task]string{
 	TaskE2E: "column", TaskSST2: "column", TaskQNLI: "column", TaskQQP: "column", TaskMNLI: "column",
+	TaskDART: "field", TaskWebNLG: "field", TaskPersona: "field",
 	TaskLM: "field", TaskClassify: "field", TaskInstruct: "field",
 }
 

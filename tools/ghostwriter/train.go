@@ -135,11 +135,14 @@ func (a *app) train(ctx context.Context, o runtime.FinetuneOptions) error {
 // trainFlags binds the flags to the options; their names are those of the YAML.
 func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.StringVar(&o.Model, "model", "", "the model directory, or its ONNX file")
-	fl.StringVar(&o.Task, "task", "", "what the data are: sst2, qnli, qqp, mnli, e2e, or JSON lines: lm, classify, instruct")
+	fl.StringVar(&o.Task, "task", "", "what the data are: "+strings.Join(runtime.Tasks(), ", ")+" (docs/tasks.md)")
 	fl.StringVar(&o.Train, "train", "", "the private training data")
 	fl.StringVar(&o.Valid, "valid", "", "validation data, scored before and after")
 	fl.StringVar(&o.Out, "out", "", "the directory to write")
 	fl.StringVar(&o.Tokenizer, "tokenizer", "", "tokenizer file or directory (default: the model's own)")
+
+	fl.StringSliceVar(&o.Sources, "sources", nil, "of dart and webnlg: only the texts from these corpora, such as webnlg or Wiki*")
+	fl.StringSliceVar(&o.ExcludeSources, "exclude-sources", nil, "of dart and webnlg: without the texts from these corpora, such as e2e")
 
 	fl.Float64Var(&o.TargetEpsilon, "target-epsilon", 0, "epsilon to keep to; the noise is calibrated for it")
 	fl.Float64Var(&o.NoiseMultiplier, "noise-multiplier", 0, "standard deviation of the noise over the clipping norm, instead of --target-epsilon")
