@@ -1,0 +1,174 @@
+package metrics
+
+import (
+	"regexp"
+	"regexp/syntax"
+	"strings"
+)
+
+// A ptbRule makes a token of what group 1 of its source matches at the start of a shape.
+type ptbRule struct {
+	name    string
+	source  string              // a pattern with ptbParts
+	emit    func(string) string // nil: as it is, but for ptbClean
+	pattern *regexp.Regexp
+}
+
+// ptbParts are the pieces of patterns, in curly brackets there.
+var ptbParts = strings.NewReplacer(
+	"{l}", `[A-Za-z\x01\x06]`, // a letter
+	"{d}", `[0-9\x02]`, // a digit
+	"{w}", `[A-Za-z0-9\x01\x02\x06]`, // either
+	"{q}", `(?:['\x03]|&apos;)`, // an apostrophe
+	"{qq}", "(?:['`\\x03]|&apos;)", // or what is typed for one
+	"{amp}", `(?:&|&amp;)`,
+	"{word}", `[A-Za-z\x01\x06][A-Za-z0-9\x01\x02\x06]*(?:[.!?][A-Za-z\x01\x06][A-Za-z0-9\x01\x02\x06]*)*`,
+	"{alphanumeric}", `[A-Za-z0-9\x01\x02\x06]+(?:[_-][A-Za-z0-9\x01\x02\x06]+)*`,
+	"{number}", `(?:[0-9\x02]+|[0-9\x02]*(?:[.:,][0-9\x02]+)+)`,
+	"{acronym}", `[A-Za-z](?:\.[A-Za-z])+`,
+	"{chained}", `[A-Za-z0-9\x01\x02\x06][A-Za-z0-9\x01\x02\x06.,]*(?:-(?:[A-Za-z0-9\x01\x02\x06]+|[A-Za-z](?:\.[A-Za-z])+\.))+`,
+	"{hyphened}", `[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}`,
+	"{end}", `(?:[^A-Za-z]|$)`, // behind a contraction
+	"{site}", "[^ \\t\\n\"<>|.!?(){},]",
+)
+
+// ptbRules in the order in which they win over equally long ones.
+var ptbRules = compilePTB([]ptbRule{
+	// Words that are two.
+	{name: "cannot", source: `((?i:can))(?i:not)`},
+	{name: "gonna", source: `((?i:gon|wan))(?i:na)`},
+	{name: "gotta", source: `((?i:got))(?i:ta)`},
+	{name: "lemme", source: `((?i:lem|gim))(?i:me)`},
+	{name: "'tis", source: `({q}[Tt])(?i:is|was)`},
+
+	// Markup.
+	{name: "tag", source: `(<(?:[!?][A-Za-z-][^>\n]*|/?[A-Za-z][A-Za-z0-9:._-]*(?:[ \t]+[A-Za-z][A-Za-z0-9:._-]*(?:[ \t]*=[ \t]*(?:'[^'\n]*'|"[^"\n]*"))?)*[ \t]*/?)>)`},
+	{name: "entity", source: `(&(?:nbsp|amp|lt|gt|quot|apos|[mn]dash);)`, emit: entity},
+	{name: "code", source: `(&(?:#[0-9]+|[aeiouAEIOU](?:acute|grave|uml)|HT|TL|UR|LR|Q[CLR]|[oc]dq);)`},
+
+	// Contractions, and apostrophes inside words.
+	{name: "before n't", source: `({l}+)[nN]{qq}[tT]`},
+	{name: "n't", source: `([nN]{qq}[tT])`, emit: straight},
+	{name: "before 's", source: `({word}){q}(?:[msdMSD]|[rR][eE]|[vV][eE]|[lL][lL]){end}`},
+	{name: "'s", source: `({q}(?:[msdMSD]|[rR][eE]|[vV][eE]|[lL][lL])){end}`, emit: straight},
+	{name: "o'clock", source: `([dDoOlL]{q}{l}{l}+)`},
+	{name: "N'Sync", source: `([A-HJ-XZn]{q}{l}{l}+)`},
+	{name: "Hawai'i", source: `({l}+[aeiouy]{q}[aeiouA-Z]{l}*)`},
+	{name: "'em", source: `({q}[nN]{q}|[lLdDjJ]{q}|[Dd]unkin{q}|[Ss]omethin{q}|[oO]l{q}|{q}(?i:em)|[Cc]{q}mon|{q}til|{q}[Cc]ause|[eE]{q}er|[Cc]ap{q}n|c{q}est)`},
+	{name: "'n", source: `({q}[nN])[ \t\n]`},
+	{name: "y'all", source: `([yY]{q}){l}`},
+	{name: "'90s", source: `({q}[2-9]0s)`},
+	{name: "'90", source: `({q}[0-9][0-9])[ \t\n]`},
+
+	// Numbers.
+	{name: "date", source: `({d}{1,2}[-/]{d}{1,2}[-/]{d}{2,4})`},
+	{name: "number", source: `([-+]?{number})`},
+	{name: "fraction", source: `((?:{d}{1,4}[- ])?{d}{1,4}\\?/{d}{1,4})`},
+	{name: "phone", source: `((?:\([0-9]{2,3}\) ?|(?:\+\+?)?(?:[0-9]{2,4}[- ])?[0-9]{2,4}[- ])[0-9]{3,4}[- ]?[0-9]{3,5})`},
+	{name: "currency", source: `([A-Z]*\$)`},
+
+	// Words and what is like one.
+	{name: "word", source: `({word})`},
+	{name: "alphanumeric", source: `({alphanumeric})`},
+	{name: "chained", source: `({chained})`},
+	{name: "before a comma", source: `((?:{word}|{alphanumeric}|{chained})\.)[,;:]`},
+	{name: "slashed", source: `({hyphened}(?:\\?/{hyphened}){1,2})`},
+	{name: "A&B", source: `([A-Z]+(?:(?:\+|{amp})[A-Z]+)+)`},
+	{name: "S&Ls", source: `(S{amp}P-500|S{amp}Ls|[fFcC]#|[cC]\+\+)`},
+	{name: "acronym", source: `({acronym}\.?|[A-Za-z]\.)`},
+	{name: "ends a sentence", source: `([A-Za-z])\.[ \t\n]+(?:` + ptbOpening + `)[ \t\n]`},
+	{name: "abbreviation", source: `((?:` + ptbAbbreviations + `)\.)`},
+	{name: "numbered", source: `((?i:` + ptbNumbered + `)\.)[ \t\n]?[0-9]`},
+	{name: "file", source: `({w}+(?:\.{w}+)*\.(?:` + ptbExtensions + `))[ \t\n.?!,]`},
+	{name: "bracket name", source: `((?i:-[lr][rcs]b-))`},
+	{name: "prefix", source: `((?i:pro-|anti-))`},
+
+	// Addresses.
+	{name: "url", source: `(https?://[^ \t\n"<>|(){}]+[^ \t\n"<>|.!?(){},-])`},
+	{name: "site", source: `((?:www\.(?:{site}+\.)+[a-zA-Z]{2,4}|(?:[^\x07-\x20"'<>|.!?(){},\x2c-\x5f$` + "`" + `]+\.)+(?:com|net|org|edu))(?:/[^ \t\n"<>|()]+[^ \t\n"<>|.!?(){},-])?)`},
+	{name: "mail", source: `((?:&lt;|<)?[a-zA-Z0-9][^ \t\n"<>|(){}]*@(?:[^ \t\n"<>|(){}.]+\.)*[^ \t\n"<>|(){}.]+(?:&gt;|>)?)`},
+	{name: "@user", source: `(@[a-zA-Z_][a-zA-Z_0-9]*)`},
+	{name: "#tag", source: `(#{l}+)`},
+
+	// Faces.
+	{name: ":)", source: `([<>]?[:;=][-o*']?[()DPdpO\\{@|\[\]])(?:[^A-Za-z0-9]|$)`},
+	{name: "^_^", source: `([-^x=~<>']_[-^x=~<>']|\([-^x=~<>'][_.]?[-^x=~<>']\)|\([\^x=~<>']-[\^x=~<>'` + "`" + `]\))`},
+
+	// Punctuation that comes in runs.
+	{name: "hyphens", source: `(-+)`, emit: hyphens},
+	{name: "dots", source: `(\.{3,5}|(?:\. ){2,4}\.)`, emit: func(string) string { return "..." }},
+	{name: "?!", source: `([?!]+)`},
+	{name: "runs", source: `(\*+|\\\*|_+|@+|#+|<<|>>)`},
+	{name: "quotes", source: "([`'\\x03\\x04]{1,2})", emit: straight},
+})
+
+func compilePTB(rules []ptbRule) []ptbRule {
+	for i := range rules {
+		r := &rules[i]
+		r.pattern = regexp.MustCompile(`^` + ptbParts.Replace(r.source))
+		r.pattern.Longest()
+	}
+	return rules
+}
+
+// ptbStarts are the rules whose tokens can begin with a byte.
+var ptbStarts = func() (starts [128][]int) {
+	for i, r := range ptbRules {
+		for b := range starts {
+			if beginsWith(r.pattern, rune(b)) {
+				starts[b] = append(starts[b], i)
+			}
+		}
+	}
+	return starts
+}()
+
+// beginsWith says whether a match of a pattern can begin with a character.
+func beginsWith(pattern *regexp.Regexp, b rune) bool {
+	tree, err := syntax.Parse(pattern.String(), syntax.Perl)
+	if err != nil {
+		return true
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return true
+	}
+	seen := make([]bool, len(program.Inst))
+	var walk func(pc uint32) bool
+	walk = func(pc uint32) bool {
+		if seen[pc] {
+			return false
+		}
+		seen[pc] = true
+		switch in := &program.Inst[pc]; in.Op {
+		case syntax.InstAlt, syntax.InstAltMatch:
+			return walk(in.Out) || walk(in.Arg)
+		case syntax.InstCapture, syntax.InstEmptyWidth, syntax.InstNop:
+			return walk(in.Out)
+		case syntax.InstFail, syntax.InstMatch:
+			return false
+		default:
+			return in.MatchRune(b)
+		}
+	}
+	return walk(uint32(program.Start))
+}
+
+// entity is the character of a markup entity; a blank is nothing.
+func entity(s string) string {
+	return map[string]string{"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": "''", "&apos;": "'", "&mdash;": "--", "&ndash;": "--"}[s]
+}
+
+// straight writes quotes and apostrophes with ASCII's.
+func straight(s string) string { return ptbStraight.Replace(s) }
+
+var ptbStraight = strings.NewReplacer("&apos;", "'", "\u2019", "'", "\u0092", "'", "\u203a", "'", "\u2018", "`", "\u0091", "`",
+	"\u201b", "`", "\u2039", "`", "\u201c", "``", "\u0093", "``", "\u00ab", "``", "\u201d", "''", "\u0094", "''", "\u00bb", "''")
+
+// hyphens makes a dash of two to four.
+func hyphens(s string) string {
+	if n := len(s); n > 1 && n < 5 {
+		return "--"
+	}
+	return s
+}
