@@ -222,13 +222,13 @@ func (f *finetune) compile(ctx context.Context) error {
 }
 
 // settleSize chooses the microbatch by what memory there is.
-func (f *finetune) settleSize(context.Context) error {
+func (f *finetune) settleSize(ctx context.Context) error {
 	planned, err := f.ranks.fromFirst(f.plannedMicrobatch())
 	if err != nil {
 		return err
 	}
 	t := f.trainer
-	if t.size, err = f.ranks.least(f.settleMemory(planned)); err != nil {
+	if t.size, err = f.ranks.least(f.settleMemory(ctx, planned)); err != nil {
 		return err
 	}
 	t.fixed = t.fixed || f.oneShape()
@@ -241,6 +241,9 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	t := f.trainer
 	if err := f.settleSize(ctx); err != nil {
 		return err
+	}
+	for _, s := range t.sets() {
+		s.forget()
 	}
 	f.restore = limitGarbage(f.held)
 	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
@@ -287,12 +290,15 @@ func (f *finetune) plannedMicrobatch() (int, error) {
 
 // settleMemory fixes what a run holds and the records of one run of the graph.
 // A unit that needs several runs needs a vector for their sum.
-func (f *finetune) settleMemory(planned int) (size int, err error) {
+func (f *finetune) settleMemory(ctx context.Context, planned int) (size int, err error) {
 	k := f.options.recordsPerUnit()
 	if k > 0 {
 		planned = 0 // the plan's microbatch is one unit, whatever runs it takes
 	}
-	f.use = f.memoryBeside()
+	if err := f.openSessions(ctx); err != nil {
+		return 0, err
+	}
+	f.countVectors()
 	f.held = f.use.Vectors()
 	if size, err = f.microbatch(planned); err != nil {
 		return 0, err
