@@ -122,7 +122,7 @@ func (c *collector) product(u *onnxgrad.Use, root string, transposed bool, x str
 		return false
 	}
 	gy := u.GY
-	c.add(root, gy, part{"linear", func(b *onnxgrad.Builder) contribution {
+	c.add(root, gy, part{kind: "linear", emit: func(b *onnxgrad.Builder) contribution {
 		in, out := c.byRecord(b, x, lx), c.byRecord(b, gy, ly)
 		if transposed {
 			in, out = out, in
@@ -143,18 +143,31 @@ func (c *collector) lookUp(u *onnxgrad.Use, root string) bool {
 		return false
 	}
 	gy, lifted := u.GY, u.Lifted
-	c.add(root, gy, part{"embedding", func(b *onnxgrad.Builder) contribution {
+	node := u.Node
+	c.add(root, gy, part{kind: "embedding", node: node.Name, emit: func(b *onnxgrad.Builder) contribution {
 		w := sym.Const(width)
+		r := rows{IDs: c.lookUpIDs(b, node), node: node.Name}
 		if lifted { // one set of indices for all records, gradients by record
-			t := sym.Product(b.Shape(idx)...)
-			batch := b.Shape(gy)[0]
-			return rows{IDs: c.indices(b, idx, []sym.Dim{sym.Const(1), t}, first), G: b.Reshape(gy, []sym.Dim{batch, t, w})}
+			r.G = b.Reshape(gy, []sym.Dim{b.Shape(gy)[0], b.Shape(r.IDs)[1], w})
+			return r
 		}
-		ids := c.byRecord(b, b.Unsqueeze(idx, b.Rank(idx)), li)
-		g := flattenFeatures(b, gy, b.Rank(idx), w)
-		return rows{IDs: c.indices(b, ids, b.Shape(ids)[:2], first), G: c.byRecord(b, g, ly)}
+		r.G = c.byRecord(b, flattenFeatures(b, gy, b.Rank(idx), w), ly)
+		return r
 	}})
 	return true
+}
+
+// lookUpIDs are the rows that a Gather reads of its table, [B,T] or, the same for all
+// records, [1,T].
+func (c *collector) lookUpIDs(b *onnxgrad.Builder, n *ir.Node) string {
+	idx, first := n.Input(1), b.Shape(n.Input(0))[0]
+	rows, _ := first.Const()
+	l := c.proof.Of(idx)
+	if l.Kind != separate.Batch {
+		return c.indices(b, idx, []sym.Dim{sym.Const(1), sym.Product(b.Shape(idx)...)}, rows)
+	}
+	ids := c.byRecord(b, b.Unsqueeze(idx, b.Rank(idx)), l)
+	return c.indices(b, ids, b.Shape(ids)[:2], rows)
 }
 
 // flattenFeatures joins the axes from k on into one of extent w.
@@ -182,7 +195,7 @@ func (c *collector) byRecord(b *onnxgrad.Builder, x string, l separate.Label) st
 // Instantiated implements onnxgrad.Hook: a gradient [B, parameter's shape].
 func (c *collector) Instantiated(name, gradient string) error {
 	p := c.trained[name]
-	c.add(name, gradient, part{"instantiated", func(b *onnxgrad.Builder) contribution {
+	c.add(name, gradient, part{kind: "instantiated", emit: func(b *onnxgrad.Builder) contribution {
 		r, k := matrix(p.Shape)
 		return dense{D: b.Reshape(gradient, []sym.Dim{b.Shape(gradient)[0], sym.Const(r), sym.Const(k)})}
 	}})

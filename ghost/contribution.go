@@ -14,7 +14,10 @@ type outer struct {
 }
 
 // rows is Σ_t e_{id_t} g_tᵀ, with IDs int64 [B,T] or [1,T] and G [B,T,c].
-type rows struct{ IDs, G string }
+type rows struct {
+	IDs, G string
+	node   string // the look-up
+}
 
 // dense is the instantiated gradient, with D [B,r,c].
 type dense struct{ D string }
@@ -23,10 +26,17 @@ func (outer) form() string { return "outer" }
 func (rows) form() string  { return "rows" }
 func (dense) form() string { return "dense" }
 
+// chunked is the outer of a language model's head, whose logits are not kept; see
+// head_sum.go.
+type chunked struct{ *head }
+
+func (chunked) form() string { return "chunked" }
+
 // A part is a contribution that is emitted when its norm is: until then its
 // values keep the shapes they have in the backward pass.
 type part struct {
 	kind string // "linear", "embedding" or "instantiated", for reports
+	node string // of a look-up
 	emit func(*onnxgrad.Builder) contribution
 }
 

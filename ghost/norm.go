@@ -22,8 +22,11 @@ func (n *normer) squared(parts []contribution, rowsOfTable int64) string {
 	var o []outer
 	var r []rows
 	var d []dense
+	var terms []string
 	for _, p := range parts {
 		switch p := p.(type) {
+		case chunked:
+			terms = append(terms, p.squared(parts)...)
 		case outer:
 			o = append(o, p)
 		case rows:
@@ -32,7 +35,6 @@ func (n *normer) squared(parts []contribution, rowsOfTable int64) string {
 			d = append(d, p)
 		}
 	}
-	var terms []string
 	if len(o) > 0 {
 		terms = append(terms, n.outers(o))
 	}

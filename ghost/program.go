@@ -1,6 +1,7 @@
 package ghost
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -55,6 +56,12 @@ type Spec struct {
 	Trainable, Freeze []string
 	// PerParameter asks for each parameter's norm as an output.
 	PerParameter bool
+	// Records is the number of records that a run is planned for, 0 if not known: with
+	// Length it decides whether the logits of a language model are computed in chunks.
+	Records int64
+	// HeadChunks, if set, decides that instead: see HeadChunks. Words = 0 leaves the
+	// logits whole.
+	HeadChunks *HeadChunks
 	// RowsApart leaves the look-ups' share of tables of that many elements and more
 	// out of their sums, see Program.Rows; 0 of none.
 	RowsApart int64
@@ -64,6 +71,8 @@ type Spec struct {
 	// KeepWeights makes the parameters' present values defaults of their
 	// inputs, so that the program runs without being fed weights.
 	KeepWeights bool
+
+	wholeHead bool // no chunks: they were tried
 }
 
 // A Port is an input or output of a program.
@@ -105,12 +114,28 @@ type Program struct {
 	Data, Labels                       []*ir.ValueInfo
 	// Left are inputs of the model's file that the program has not.
 	Left []string
+	// HeadChunks are those of the logits, nil where they are whole. WholeHead then says
+	// why, if they should not be.
+	HeadChunks *HeadChunks
+	WholeHead  string
 	// Forms says, by trained parameter, how its norm is made.
 	Forms map[string]string
 }
 
 // Compile builds the program of a spec.
 func (p *Prepared) Compile(s Spec) (*Program, error) {
+	program, err := p.compile(s)
+	if errors.Is(err, errWholeHead) { // only the backward pass shows all parts of a gradient
+		why := err.Error()
+		s.wholeHead = true
+		if program, err = p.compile(s); err == nil {
+			program.WholeHead = why
+		}
+	}
+	return program, err
+}
+
+func (p *Prepared) compile(s Spec) (*Program, error) {
 	if p.Output == "" {
 		return nil, fmt.Errorf("%w: the model has outputs %s; choose one with --output", ir.ErrInvalid, outputNames(p.Graph.Graph))
 	}
@@ -154,16 +179,17 @@ type compiler struct {
 	out    *Program
 
 	loss      *onnxgrad.Loss
+	head      *head // whose logits are computed in chunks; nil where they are whole
 	collected *collector
 	sections  []string // of norms, in the order of the backward pass
 }
 
 func (c *compiler) run() error {
-	loss, err := onnxgrad.AttachLoss(c.Builder, c.spec.Loss, c.model.Output)
+	err := c.attachLoss()
 	if err != nil {
 		return err
 	}
-	c.loss, c.out.Labels = loss, loss.Inputs
+	c.out.Labels = c.loss.Inputs
 	c.Graph.Outputs = nil
 	c.Name("")
 	switch c.spec.Pass {
@@ -186,6 +212,9 @@ func (c *compiler) run() error {
 
 // losses emits losses and predictions.
 func (c *compiler) losses() {
+	if c.head != nil {
+		c.head.firstPass("")
+	}
 	c.Enter("outputs")
 	c.out.Trained = c.chosen
 	c.out.Loss = c.emit("loss", c.loss.PerExample)
@@ -218,15 +247,16 @@ func (c *compiler) emit(name, value string) string { return c.Output(name, value
 
 // hooked differentiates with per-example hooks and emits norms and sums.
 func (c *compiler) hooked() error {
-	seed, err := c.seed()
+	c.collected = newCollector(c.Builder, c.model.Proof, c.chosen)
+	seeds, err := c.seeds()
 	if err != nil {
 		return err
 	}
-	c.collected = newCollector(c.Builder, c.model.Proof, c.chosen)
-	_, err = onnxgrad.Gradients(c.Builder, onnxgrad.Request{
-		Seeds: map[string]string{c.model.Output: seed}, Trainable: names(c.chosen), Hook: c.collected, Proof: c.model.Proof,
-	})
+	_, err = onnxgrad.Gradients(c.Builder, onnxgrad.Request{Seeds: seeds, Trainable: names(c.chosen), Hook: c.collected, Proof: c.model.Proof})
 	if err != nil {
+		return err
+	}
+	if err := c.head.checkParts(); err != nil {
 		return err
 	}
 	c.halve()
@@ -258,17 +288,26 @@ func (c *compiler) hooked() error {
 	return nil
 }
 
-// seed returns the gradient that the backward pass starts from: the loss's, or
-// in a weighted pass the loss's times each record's weight.
-func (c *compiler) seed() (string, error) {
-	batch := c.Values.Of(c.loss.PerExample).Shape[0]
+// seeds returns the gradients that the backward pass starts from: the loss's, or in a
+// weighted pass the loss's times each record's weight. They are the output's, or those
+// of the input of a head whose logits are computed in chunks.
+func (c *compiler) seeds() (map[string]string, error) {
+	batch := c.Values.Of(c.model.Output).Shape[0]
 	if c.spec.Pass != Weighted {
 		valid := ir.NewBool("valid", []int64{1}, []bool{true})
 		c.addOptional(valid, &ir.ValueInfo{Name: "valid", DType: ir.Bool, Dims: onnxgrad.Declare([]sym.Dim{batch})})
 		c.out.Valid = "valid"
-		return c.Scale(c.loss.Seed, c.spec.scale()), c.Err()
+	} else {
+		c.out.Weight = c.Input("weight", ir.Float32, batch).Name
 	}
-	c.out.Weight = c.Input("weight", ir.Float32, batch).Name
+	defer c.Enter("backward")
+	if c.head != nil {
+		return c.head.contribute(c.out.Weight)
+	}
+	c.Enter("backward")
+	if c.out.Weight == "" {
+		return map[string]string{c.model.Output: c.Scale(c.loss.Seed, c.spec.scale())}, c.Err()
+	}
 	c.Enter("loss")
 	w := c.out.Weight
 	if r := c.Rank(c.loss.Seed); r > 1 {
@@ -278,9 +317,7 @@ func (c *compiler) seed() (string, error) {
 		}
 		w = c.Op("Unsqueeze", nil, w, c.Ints(axes...))
 	}
-	seed := c.Mul(c.loss.Seed, c.Scale(w, c.spec.scale()))
-	c.Enter("backward")
-	return seed, c.Err()
+	return map[string]string{c.model.Output: c.Mul(c.loss.Seed, c.Scale(w, c.spec.scale()))}, c.Err()
 }
 
 func (c *compiler) addOptional(t *ir.Tensor, declared *ir.ValueInfo) {

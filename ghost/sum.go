@@ -59,8 +59,11 @@ func (s *summer) sum(p Parameter, parts []contribution) string {
 	r, c := matrix(p.Shape)
 	total := ""
 	for _, part := range parts { // products first: look-ups are added into them
-		if o, ok := part.(outer); ok {
+		switch o := part.(type) {
+		case outer:
 			total = s.addOuter(total, o)
+		case chunked:
+			total = s.addChunked(total, o)
 		}
 	}
 	for _, part := range parts {

@@ -29,13 +29,19 @@ type lossRule struct {
 
 // losses by the name of --loss.
 var losses = map[string]lossRule{
-	"causal-lm": {"next-token cross-entropy; labels [B,T] aligned with input_ids, −100 unscored", func(l *lossBuilder) error { return l.tokens(true) }},
-	"masked-lm": {"cross-entropy of token t; labels [B,T], −100 unscored", func(l *lossBuilder) error { return l.tokens(false) }},
-	"seq2seq":   {"cross-entropy of decoder token t; labels [B,T], −100 unscored", func(l *lossBuilder) error { return l.tokens(false) }},
+	"causal-lm": {"next-token cross-entropy; labels [B,T] aligned with input_ids, −100 unscored", tokens},
+	"masked-lm": {"cross-entropy of token t; labels [B,T], −100 unscored", tokens},
+	"seq2seq":   {"cross-entropy of decoder token t; labels [B,T], −100 unscored", tokens},
 	"classify":  {"cross-entropy over the last axis; labels [B]", (*lossBuilder).classes},
 	"infill":    {"cross-entropy over the logits of label_words [K] at mask_position [B]; labels [B]", (*lossBuilder).infill},
 	"mse":       {"mean squared error; labels shaped like the output", (*lossBuilder).squares},
 }
+
+// tokenLosses are those over tokens, and whether logits are scored against the label
+// that follows.
+var tokenLosses = map[string]bool{"causal-lm": true, "masked-lm": false, "seq2seq": false}
+
+func tokens(l *lossBuilder) error { return l.tokens(tokenLosses[l.name]) }
 
 // LossNames lists the losses.
 func LossNames() []string { return sortedKeys(losses) }
@@ -97,8 +103,31 @@ func (l *lossBuilder) wantRank(ranks ...int) error {
 // shifted compares z_t with label_{t+1}, as transformers does: the labels move,
 // not the logits, which are vocabulary times larger.
 func (l *lossBuilder) tokens(shifted bool) error {
-	if err := l.wantRank(3); err != nil {
+	t, err := l.tokenLabels(shifted)
+	if err != nil {
 		return err
+	}
+	logp := l.Op("LogSoftmax", ir.Attrs{"axis": int64(-1)}, l.z)
+	t.Score(l.Builder, l.Op("GatherElements", ir.Attrs{"axis": int64(2)}, logp, t.Index))
+	p := l.Mul(l.Op("Exp", nil, logp), t.Weight)
+	l.loss.Seed = l.Op("ScatterElements", ir.Attrs{"axis": int64(2), "reduction": "add"}, p, t.Index, l.Op("Neg", nil, t.Weight))
+	return nil
+}
+
+// TokenLabels are what a loss over tokens knows before it has seen a logit.
+type TokenLabels struct {
+	Loss   *Loss
+	Index  string // int64 [batch, length, 1], the words that are scored, 0 where none is
+	Weight string // m_t/n, float32 [batch, length, 1]
+
+	scored, count string
+	shape         []sym.Dim
+}
+
+// tokenLabels adds the input labels.
+func (l *lossBuilder) tokenLabels(shifted bool) (*TokenLabels, error) {
+	if err := l.wantRank(3); err != nil {
+		return nil, err
 	}
 	batch, length := l.shape[0], l.shape[1]
 	labels := l.input("labels", ir.Int64, batch, length)
@@ -108,18 +137,41 @@ func (l *lossBuilder) tokens(shifted bool) error {
 		labels = l.Op("Concat", ir.Attrs{"axis": int64(1)}, rest, last)
 		l.Values.Set(labels, infer.Info{DType: ir.Int64, Ranked: true, Shape: []sym.Dim{batch, length}})
 	}
-	scored := l.Op("Not", nil, l.Op("Equal", nil, labels, l.Int(Ignore)))
-	index := l.Unsqueeze(l.Where(scored, labels, l.Int(0)), 2)
-	m := l.Cast(scored, ir.Float32)
-	n := l.Op("Max", nil, l.ReduceSum(m, true, 1), l.Scalar(1))
-	logp := l.Op("LogSoftmax", ir.Attrs{"axis": int64(-1)}, l.z)
-	picked := l.Reshape(l.Op("GatherElements", ir.Attrs{"axis": int64(2)}, logp, index), []sym.Dim{batch, length})
-	total := l.ReduceSum(l.whereOrZero(scored, picked), true, 1)
-	l.loss.PerExample = l.Reshape(l.Op("Neg", nil, l.Div(total, n)), []sym.Dim{batch})
-	weight := l.Unsqueeze(l.Div(m, n), 2)
-	p := l.Mul(l.Op("Exp", nil, logp), weight)
-	l.loss.Seed = l.Op("ScatterElements", ir.Attrs{"axis": int64(2), "reduction": "add"}, p, index, l.Op("Neg", nil, weight))
-	return nil
+	t := &TokenLabels{Loss: l.loss, shape: []sym.Dim{batch, length}}
+	t.scored = l.Op("Not", nil, l.Op("Equal", nil, labels, l.Int(Ignore)))
+	t.Index = l.Unsqueeze(l.Where(t.scored, labels, l.Int(0)), 2)
+	m := l.Cast(t.scored, ir.Float32)
+	t.count = l.Op("Max", nil, l.ReduceSum(m, true, 1), l.Scalar(1))
+	t.Weight = l.Unsqueeze(l.Div(m, t.count), 2)
+	return t, nil
+}
+
+// Score sets the loss from the log-probability of each position's word, [batch,
+// length, 1].
+func (t *TokenLabels) Score(b *Builder, logp string) {
+	picked := b.Reshape(logp, t.shape)
+	total := b.ReduceSum(b.whereOrZero(t.scored, picked), true, 1)
+	t.Loss.PerExample = b.Reshape(b.Op("Neg", nil, b.Div(total, t.count)), t.shape[:1])
+}
+
+// TokenLoss reports a loss over the tokens of [B,T,V].
+func TokenLoss(name string) bool {
+	_, ok := tokenLosses[name]
+	return ok
+}
+
+// AttachTokenLabels begins a loss over tokens whose logits are scored elsewhere, in
+// parts: it has no Seed, and no PerExample before Score.
+func AttachTokenLabels(b *Builder, name, output string) (*TokenLabels, error) {
+	l := &lossBuilder{Builder: b, z: output, shape: b.Shape(output), name: name, loss: &Loss{Output: output}}
+	left := b.Enter("loss")
+	b.Name("loss")
+	defer b.Enter(left)
+	t, err := l.tokenLabels(tokenLosses[name])
+	if err == nil {
+		err = b.err
+	}
+	return t, err
 }
 
 func (b *Builder) whereOrZero(cond, x string) string { return b.Where(cond, x, b.Scalar(0)) }

@@ -94,7 +94,7 @@ func (c *benchCell) open(ctx context.Context) ([]*timed, error) {
 		}
 		t := &timed{BenchMeasure: BenchMeasure{Name: name, By: "ghostwriter", What: v.what}, run: stopwatch(run)}
 		for _, pass := range v.passes {
-			t.PredictedBytes = max(t.PredictedBytes, c.peak(pass).Bytes)
+			t.PredictedBytes = max(t.PredictedBytes, c.programs[pass].PeakBytes(int64(c.Microbatch), int64(c.Length)))
 		}
 		if c.Peak != nil && name != benchProducts {
 			t.peak = func(ctx context.Context) (int64, error) { return c.Peak(ctx, c.BenchCell, name) }
@@ -176,7 +176,7 @@ func (c *benchCell) program(pass ghost.Pass) (*ghost.Program, error) {
 	if p := c.programs[pass]; p != nil {
 		return p, nil
 	}
-	p, err := c.prepared.Compile(ghost.Spec{Loss: c.BenchOptions.Loss, Pass: pass, ClipNorm: benchClipNorm, Length: int64(c.Length), RowsApart: rowsApart, SumsKept: true})
+	p, err := c.prepared.Compile(ghost.Spec{Loss: c.BenchOptions.Loss, Pass: pass, ClipNorm: benchClipNorm, Length: int64(c.Length), Records: int64(c.Microbatch), RowsApart: rowsApart, SumsKept: true})
 	if err != nil {
 		return nil, usageUnless(err)
 	}
@@ -196,67 +196,33 @@ func (c *benchCell) impossible() (string, error) {
 	return c.tooLarge()
 }
 
-// session opens a pass, once in a cell.
-func (c *benchCell) session(pass ghost.Pass) (*step, error) {
-	if s := c.steps[pass]; s != nil {
-		return s, nil
-	}
-	p, err := c.program(pass)
-	if err != nil {
-		return nil, err
-	}
-	data, err := p.Graph.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	s, err := openSeen(c.model.env, p, data, workplace{threads: c.Threads})
-	if err == nil {
-		c.steps[pass] = s
-	}
-	return s, err
-}
-
-// peak predicts the memory of the values of a pass, whose session is open.
-func (c *benchCell) peak(pass ghost.Pass) ghost.Peak {
-	return peakOf(c.programs[pass], c.steps[pass], int64(c.Microbatch), int64(c.Length))
-}
-
-// tooLarge says why the cell is not measured: the values of its largest pass, since
-// sessions share their memory where there is a pool, beside weights, the forward
-// pass's own copy of them, and the exact sum and the moments of a logical step.
+// tooLarge says why the cell is not measured: all its sessions keep what they once
+// took, beside weights, sums and the forward pass's own copy of the weights.
 func (c *benchCell) tooLarge() (string, error) {
 	limit := int64(c.MaxMemory)
 	if limit == 0 {
 		limit = availableMemory()
 	}
-	var sum, most, held int64
+	var need, held int64
 	seen := map[ghost.Pass]bool{}
 	for _, name := range c.BenchOptions.Variants {
 		v := variant(name)
-		switch v.name {
-		case "forward":
+		if v.name == "forward" {
 			held += 4 * c.Parameters
-		case "logical":
-			held += 16 * c.Parameters
 		}
 		for _, pass := range v.passes {
-			if seen[pass] {
-				continue
-			}
-			seen[pass] = true
-			if _, err := c.session(pass); err != nil {
+			p, err := c.program(pass)
+			if err != nil {
 				return "", err
 			}
-			peak := c.peak(pass).Bytes
-			sum, most = sum+peak, max(most, peak)
+			if !seen[pass] {
+				need += p.PeakBytes(int64(c.Microbatch), int64(c.Length))
+			}
+			seen[pass] = true
 		}
 	}
-	need := sum
-	if c.model.env.Pooled() {
-		need = most / 16 * 17
-	}
 	if len(seen) > 0 && c.weights == nil {
-		held += 4 * c.Parameters
+		held += 8 * c.Parameters
 	}
 	if limit > 0 && need+held > limit {
 		return fmt.Sprintf("the variants together need about %d MB, %d MB are allowed", (need+held)>>20, limit>>20), nil

@@ -184,7 +184,7 @@ func (f *finetune) compile(ctx context.Context) error {
 		Loss: f.data.loss, Clip: o.clipRule(), ClipNorm: float32(o.clipNorm()), ClipGamma: float32(o.clipGamma()),
 		ClipPer: ghost.Grouping(o.ClipPer), ClipShares: ghost.Sharing(o.ClipShares),
 		Trainable: o.trained, Freeze: o.Freeze,
-		Precision: ghost.Precision(o.Precision), Emulated: o.emulated,
+		Precision: ghost.Precision(o.Precision), Emulated: o.emulated, Records: int64(o.Microbatch),
 	}
 	t := &trainer{options: o, data: f.data, ranks: f.ranks}
 	f.trainer = t
@@ -232,7 +232,7 @@ func (f *finetune) settleSize(ctx context.Context) error {
 		return err
 	}
 	t.fixed = t.fixed || f.oneShape()
-	return nil
+	return f.planFor(ctx, t.size)
 }
 
 // settle chooses the microbatch, loads the weights, tries a run of padding on
@@ -241,9 +241,6 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	t := f.trainer
 	if err := f.settleSize(ctx); err != nil {
 		return err
-	}
-	for _, s := range t.sets() {
-		s.forget()
 	}
 	f.restore = limitGarbage(f.held)
 	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
@@ -295,29 +292,42 @@ func (f *finetune) settleMemory(ctx context.Context, planned int) (size int, err
 	if k > 0 {
 		planned = 0 // the plan's microbatch is one unit, whatever runs it takes
 	}
-	if err := f.openSessions(ctx); err != nil {
-		return 0, err
-	}
-	f.countVectors()
+	f.use = f.memoryBeside()
 	f.held = f.use.Vectors()
-	if size, err = f.microbatch(planned); err != nil {
+	if size, err = f.microbatch(ctx, planned); err != nil {
 		return 0, err
 	}
 	if k > size {
 		f.use.Sums *= 2
 		f.held = f.use.Vectors()
-		if size, err = f.microbatch(planned); err != nil {
+		if size, err = f.microbatch(ctx, planned); err != nil {
 			return 0, err
 		}
+	}
+	if err := f.planFor(ctx, size); err != nil {
+		return 0, err
 	}
 	f.use.Microbatch = f.microbatchPeak(size)
 	return size, f.checkMemory(size)
 }
 
+// planFor plans all programs for runs of that many records.
+func (f *finetune) planFor(ctx context.Context, records int) error {
+	for _, s := range f.trainer.sets() {
+		if err := s.planFor(ctx, records); err != nil {
+			return err
+		}
+	}
+	if f.losses != nil {
+		return f.losses.planFor(ctx, records)
+	}
+	return nil
+}
+
 // microbatch settles the records of one run: what the model's declared batch
 // demands, what a resumed run's plan says, what the user gives, or what fits
 // into memory.
-func (f *finetune) microbatch(planned int) (int, error) {
+func (f *finetune) microbatch(ctx context.Context, planned int) (int, error) {
 	fixed := fixedBatch(f.prepared.Inputs())
 	switch {
 	case fixed > 0 && f.options.Microbatch > 0 && fixed != f.options.Microbatch:
@@ -334,7 +344,10 @@ func (f *finetune) microbatch(planned int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	size, err := chooseMicrobatch(f.safePeak, limit)
+	size, err := chooseMicrobatch(func(records int) (int64, error) {
+		err := f.planFor(ctx, records)
+		return f.safePeak(records), err
+	}, limit)
 	return f.options.capRows(size), err
 }
 

@@ -27,8 +27,9 @@ type GradNormsOptions struct {
 	// Precision is that of the products, with method ghost on a GPU; "" is fp32.
 	Precision ghost.Precision
 
-	onCPU    bool // of tests: any precision on the processor
-	emulated bool // of tests: ghost.Spec.Emulated
+	onCPU      bool // of tests: any precision on the processor
+	headChunks *ghost.HeadChunks
+	emulated   bool // of tests: ghost.Spec.Emulated
 }
 
 // GradNorms holds the losses and gradient norms of a batch's records.
@@ -111,8 +112,8 @@ func (g *gradNorms) compile(pass ghost.Pass) (*step, error) {
 	o := g.options
 	program, err := g.prepared.Compile(ghost.Spec{
 		Loss: o.Loss, Pass: pass, Clip: o.Clip, ClipNorm: float32(o.ClipNorm), ClipGamma: float32(o.ClipGamma),
-		Precision: o.Precision, Emulated: o.emulated,
-		ClipPer: o.ClipPer, ClipShares: o.ClipShares, Length: g.batch.length(), Trainable: o.Trainable, Freeze: o.Freeze, PerParameter: o.PerParameter && pass != ghost.Weighted,
+		Precision: o.Precision, Emulated: o.emulated, HeadChunks: o.headChunks,
+		ClipPer: o.ClipPer, ClipShares: o.ClipShares, Length: g.batch.length(), Records: g.batch.records(), Trainable: o.Trainable, Freeze: o.Freeze, PerParameter: o.PerParameter && pass != ghost.Weighted,
 	})
 	if err != nil {
 		return nil, usageUnless(err)
@@ -134,6 +135,16 @@ func (b *Batch) length() int64 {
 	for _, t := range b.Inputs {
 		if s := t.Shape(); len(s) > 1 {
 			n = max(n, s[1])
+		}
+	}
+	return n
+}
+
+// records is the extent of the first axis of the batch's longest input.
+func (b *Batch) records() (n int64) {
+	for _, t := range b.Inputs {
+		if s := t.Shape(); len(s) > 0 {
+			n = max(n, s[0])
 		}
 	}
 	return n

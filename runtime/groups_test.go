@@ -266,7 +266,7 @@ func TestTrainByGroups(t *testing.T) {
 // A record that is not finite in any group leaves no trace in any.
 func TestNonFiniteRecordsLeaveNoTraceInGroups(t *testing.T) {
 	for _, per := range []ghost.Grouping{ghost.PerLayer, ghost.PerParameter} {
-		testNonFinite(t, openFixture(t, "bert-dyn18"), per)
+		testNonFinite(t, openFixture(t, "bert-dyn18"), ghost.Spec{ClipPer: per})
 	}
 }
 

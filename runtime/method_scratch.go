@@ -130,11 +130,16 @@ func (s *fromScratch) describe() string {
 
 // save writes every parameter: also those that were frozen are new.
 func (s *fromScratch) save(m *Model, dir string, w *Weights, metadata map[string]string) error {
-	values := map[string][]float32{}
-	for _, param := range slices.Concat(w.Trained.Params(), w.Frozen.Params()) {
-		values[param.Name] = w.of(param.Name)
+	p, err := m.Prepared()
+	if err != nil {
+		return err
 	}
-	return writeBack(m, dir, values, metadata)
+	patch := w.Patch(p, metadata)
+	frozen := (&Weights{Trained: w.Frozen}).Patch(p, nil)
+	for name, v := range frozen.Weights {
+		patch.Weights[name] = v
+	}
+	return m.file.WriteBack(filepath.Join(dir, "model.onnx"), patch)
 }
 
 // initializerRange is the standard deviation of initial weights that config.json names.

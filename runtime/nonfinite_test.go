@@ -17,12 +17,12 @@ func TestNonFiniteRecordsLeaveNoTrace(t *testing.T) {
 	for _, name := range []string{"gpt2-optimum", "bert-dyn18", "bert-ts13", "distilbert-optimum"} {
 		t.Run(name, func(t *testing.T) {
 			f := openFixture(t, name)
-			testNonFinite(t, f, ghost.Whole)
+			testNonFinite(t, f, ghost.Spec{})
 		})
 	}
 }
 
-func testNonFinite(t *testing.T, f *fixture, per ghost.Grouping) {
+func testNonFinite(t *testing.T, f *fixture, spec ghost.Spec) {
 	name := ""
 	for _, c := range f.info.Cases {
 		if name == "" && containsRows(c, 7) {
@@ -41,7 +41,8 @@ func testNonFinite(t *testing.T, f *fixture, per ghost.Grouping) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := p.Compile(ghost.Spec{Loss: c.Loss, Pass: ghost.Clipped, Clip: ghost.Abadi, ClipNorm: 0.1, ClipPer: per, Length: 16})
+	spec.Loss, spec.Pass, spec.Clip, spec.ClipNorm, spec.Length = c.Loss, ghost.Clipped, ghost.Abadi, 0.1, 16
+	program, err := p.Compile(spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -30,8 +29,9 @@ type stepSet struct {
 // A plannedStep is a program, with its session once it is needed.
 type plannedStep struct {
 	program *ghost.Program
-	longest int    // padding length
-	model   []byte // until it has a session
+	longest int // padding length
+	model   []byte
+	size    int // of model
 	step    *step
 }
 
@@ -57,7 +57,7 @@ func (s *stepSet) plan(length int) (*plannedStep, error) {
 	hash := sha256.Sum256(data)
 	st, ok := s.byHash[hash]
 	if !ok {
-		st = &plannedStep{program: program, model: data}
+		st = &plannedStep{program: program, model: data, size: len(data)}
 		s.byHash[hash] = st
 	}
 	st.longest = max(st.longest, length)
@@ -96,6 +96,30 @@ func (s *stepSet) planAll(ctx context.Context, lengths []int) error {
 	return s.planAll(ctx, lengths[last/2:])
 }
 
+// planFor plans for runs of that many records. Programs that compute logits in other
+// chunks then are built anew.
+func (s *stepSet) planFor(ctx context.Context, records int) error {
+	old, now := s.spec, s.spec
+	now.Records = int64(records)
+	s.spec = now
+	lengths := slices.Sorted(maps.Keys(s.byLength))
+	same := !slices.ContainsFunc(lengths, func(length int) bool {
+		old.Length, now.Length = int64(length), int64(length)
+		return !equal(s.prepared.PlannedChunks(old), s.prepared.PlannedChunks(now))
+	})
+	if same {
+		return nil
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	clear(s.byLength)
+	clear(s.byHash)
+	return s.planAll(ctx, lengths)
+}
+
+func equal(a, b *ghost.HeadChunks) bool { return a == b || a != nil && b != nil && *a == *b }
+
 // at returns the step for a padding length, ready to run.
 func (s *stepSet) at(length int) (*step, error) {
 	st, err := s.plan(length)
@@ -103,56 +127,12 @@ func (s *stepSet) at(length int) (*step, error) {
 		return nil, err
 	}
 	if st.step == nil {
-		if st.step, err = openStep(s.env, st.program, st.model, s.place, ""); err != nil {
+		if st.step, err = openStep(s.env, st.program, st.model, s.place); err != nil {
 			return nil, err
 		}
 		st.model = nil
 	}
 	return st.step, nil
-}
-
-// open opens the sessions of all programs, the one of the longest records first, and
-// learns what the runtime made of them.
-func (s *stepSet) open(ctx context.Context) error {
-	all := slices.SortedFunc(maps.Values(s.byHash), func(a, b *plannedStep) int { return cmp.Compare(b.longest, a.longest) })
-	for _, st := range all {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if st.step != nil {
-			continue
-		}
-		var err error
-		if st.step, err = openSeen(s.env, st.program, st.model, s.place); err != nil {
-			return err
-		}
-		st.model = nil
-	}
-	return nil
-}
-
-// peak predicts the memory of the values of a run of that many records.
-func (st *plannedStep) peak(records, length int) ghost.Peak {
-	return peakOf(st.program, st.step, int64(records), int64(length))
-}
-
-// seen reports that the predictions rest on what the runtime runs.
-func (s *stepSet) seen() bool {
-	for _, st := range s.byHash {
-		if st.step == nil || st.step.loaded == nil {
-			return false
-		}
-	}
-	return true
-}
-
-// forget drops the graphs that predictions were made by.
-func (s *stepSet) forget() {
-	for _, st := range s.byHash {
-		if st.step != nil {
-			st.step.loaded = nil
-		}
-	}
 }
 
 // peakBytes predicts the memory of the values of a run of that many records: the
@@ -161,7 +141,7 @@ func (s *stepSet) forget() {
 func (s *stepSet) peakBytes(records int) int64 {
 	var sum, most int64
 	for _, st := range s.byHash {
-		peak := st.peak(records, st.longest).Bytes
+		peak := st.program.PeakBytes(int64(records), int64(st.longest))
 		sum, most = sum+peak, max(most, peak)
 	}
 	if s.shares() {
@@ -173,11 +153,10 @@ func (s *stepSet) peakBytes(records int) int64 {
 // shares reports that sessions take their values from one pool.
 func (s *stepSet) shares() bool { return s.env.Pooled() && s.place.device.IsCPU() }
 
-// sessionBytes guesses what the sessions that are not open yet will hold of main
-// memory beside their values.
+// sessionBytes predicts what all sessions hold beside their values.
 func (s *stepSet) sessionBytes() (n int64) {
 	for _, st := range s.byHash {
-		n += sessionBytes(len(st.model))
+		n += sessionBytes(st.size)
 	}
 	return n
 }
@@ -234,13 +213,15 @@ const largestMicrobatch = 32
 
 // chooseMicrobatch returns the number of records per run: the largest power of
 // two whose estimated peak, by peak, stays within the limit.
-func chooseMicrobatch(peak func(records int) int64, limit int64) (int, error) {
+func chooseMicrobatch(peak func(records int) (int64, error), limit int64) (int, error) {
+	need := int64(0)
 	for n := largestMicrobatch; n >= 1; n /= 2 {
-		if peak(n) <= limit {
-			return n, nil
+		var err error
+		if need, err = peak(n); err != nil || need <= limit {
+			return n, err
 		}
 	}
-	return 0, usage("a run of one record needs about %d MB, %d MB are allowed; shorten --max-length, use --two-pass or raise --max-memory", peak(1)>>20+1, limit>>20)
+	return 0, usage("a run of one record needs about %d MB, %d MB are allowed; shorten --max-length, use --two-pass or raise --max-memory", need>>20+1, limit>>20)
 }
 
 // fixedBatch is the batch size of a model that was exported with one; 0 for a

@@ -73,3 +73,33 @@ func TestPackLength(t *testing.T) {
 		}
 	}
 }
+
+// A set plans for the records of a run: where their logits are too large to hold, its programs compute them in
+// chunks, and where they no longer are, whole again.
+func TestPlanForRecords(t *testing.T) {
+	m, err := Open(models+"/gpt2-ts17", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	p, err := m.Prepared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := newStepSet(nil, p, ghost.Spec{Loss: "causal-lm", ClipNorm: 0.1}, workplace{})
+	if err := set.planAll(t.Context(), []int{16, 64}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		records     int
+		short, long bool
+	}{{8, false, false}, {1 << 17, false, true}, {1 << 20, true, true}, {8, false, false}} {
+		if err := set.planFor(t.Context(), c.records); err != nil {
+			t.Fatal(err)
+		}
+		short, long := set.byLength[16].program, set.byLength[64].program
+		if (short.HeadChunks != nil) != c.short || (long.HeadChunks != nil) != c.long {
+			t.Errorf("%d records: chunks %v of 16 tokens, %v of 64", c.records, short.HeadChunks, long.HeadChunks)
+		}
+	}
+}

@@ -25,11 +25,7 @@ func E2EBLEU(items []Item) (BLEUScore, error) {
 	if err := checkItems(items); err != nil {
 		return BLEUScore{}, err
 	}
-	return e2eBLEU(splitItems(items, tokens13aLower)), nil
-}
-
-func e2eBLEU(items []wordItem) BLEUScore {
-	s := countBLEU(items, 4)
+	s := countBLEU(items, 4, tokens13aLower)
 	s.BrevityPenalty = brevityPenalty(s.OutputLength, s.ReferenceLength)
 	logs := 0.0
 	for n, m := range s.Matches {
@@ -41,7 +37,7 @@ func e2eBLEU(items []wordItem) BLEUScore {
 		logs += math.Log(p) // −∞ for 0
 	}
 	s.Score = s.BrevityPenalty * math.Exp(logs/float64(len(s.Matches)))
-	return s
+	return s, nil
 }
 
 // tokens13aLower are the tokens of e2e-metrics.
@@ -54,25 +50,29 @@ func tokens13aLower(s string) []string {
 }
 
 // countBLEU adds up matches and lengths for n-grams up to order.
-func countBLEU(items []wordItem, order int) BLEUScore {
+func countBLEU(items []Item, order int, tokens func(string) []string) BLEUScore {
 	s := BLEUScore{Matches: make([]int, order), Totals: make([]int, order)}
 	for _, item := range items {
-		lengths := make([]int, len(item.references))
-		for i, r := range item.references {
-			lengths[i] = len(r)
+		v := vocabulary{}
+		output := v.number(tokens(item.Output))
+		references := make([][]int32, len(item.References))
+		lengths := make([]int, len(references))
+		for i, r := range item.References {
+			references[i] = v.number(tokens(r))
+			lengths[i] = len(references[i])
 		}
-		s.OutputLength += len(item.output)
-		s.ReferenceLength += closest(len(item.output), lengths)
+		s.OutputLength += len(output)
+		s.ReferenceLength += closest(len(output), lengths)
 		for n := 1; n <= order; n++ {
 			var most bag
-			for _, r := range item.references {
+			for _, r := range references {
 				most.most(ngramsOf(r, n))
 			}
-			mine := ngramsOf(item.output, n)
+			mine := ngramsOf(output, n)
 			for _, g := range mine.list {
 				s.Matches[n-1] += min(mine.count[g], most.count[g])
 			}
-			s.Totals[n-1] += max(0, len(item.output)-n+1)
+			s.Totals[n-1] += max(0, len(output)-n+1)
 		}
 	}
 	return s

@@ -1,0 +1,5 @@
+//go:build slow
+
+package runtime
+
+const headStride, chunkingStride = 1, 1

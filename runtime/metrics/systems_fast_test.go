@@ -1,5 +1,0 @@
-//go:build !slow
-
-package metrics
-
-const allSystems = false
