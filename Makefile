@@ -57,7 +57,7 @@ unit: library
 
 # -short leaves out tests that only compute for long; the race detector makes those many times slower and finds nothing.
 race: library
-	$(GO) test -race -short -timeout 20m $(RACE)
+	$(GO) test -race -short -timeout 30m $(RACE)
 
 # Without a GPU every test says what is missing and is skipped. GHOSTWRITER_ORT_LIB may name another GPU build.
 gpu-test: ## the tests that need a GPU: make gpu-library first

@@ -2,11 +2,10 @@ package ghost
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
-	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/infer"
-	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/separate"
 )
 
 // A Peak is the moment of a run at which most memory is in use.
@@ -36,25 +35,49 @@ func (p *Program) PeakBytes(records, length int64) int64 { return p.Peak(records
 // (memory_plan.go). The records are taken to be finite: where a microbatch holds
 // one that is not, the product that deselects it copies its two sides. Values of
 // unknown extents count as nothing.
+//
+// What the runtime makes of the graph when it loads it is guessed; PeakOf knows it.
 func (p *Program) Peak(records, length int64) Peak {
-	values, err := infer.Graph(p.Graph, infer.Declared)
+	shapes, err := p.planShapes(records, length)
 	if err != nil {
 		return Peak{}
 	}
-	m := &memoryPlan{graph: p.Graph, env: p.extents(records, length), given: map[string]bool{}, values: values}
-	for _, in := range p.Graph.Inputs {
+	return p.memoryPlan(p.Graph, shapes).peakOf(executionOrder(p.Graph.Nodes))
+}
+
+// PeakOf is Peak for the graph that the runtime made of the program's when it loaded
+// it, with its nodes in the order that they run in.
+func (p *Program) PeakOf(loaded *ir.Graph, records, length int64) Peak {
+	shapes, err := p.planShapes(records, length)
+	if err != nil || shapes.learn(slices.Collect(maps.Values(loaded.Inits)), loaded.Nodes) != nil {
+		return p.Peak(records, length)
+	}
+	m := p.memoryPlan(loaded, shapes)
+	m.loaded = true
+	return m.peakOf(loaded.Nodes)
+}
+
+// memoryPlan prepares a plan for the program's graph, or what was made of it.
+func (p *Program) memoryPlan(g *ir.Graph, shapes *planShapes) *memoryPlan {
+	m := &memoryPlan{graph: g, shapes: shapes, given: map[string]bool{}}
+	for _, in := range g.Inputs {
 		m.given[in.Name] = true
 	}
-	for name := range p.Graph.Inits {
+	for name := range g.Inits {
 		m.given[name] = true
 	}
-	for _, o := range p.Graph.Outputs {
+	for _, o := range g.Outputs {
 		m.given[o.Name] = true // written where the caller says
 	}
 	if p.SumsKept {
 		m.kept = p.sumOutputs()
 	}
-	m.run(executionOrder(p.Graph.Nodes))
+	return m
+}
+
+// peakOf runs the plan.
+func (m *memoryPlan) peakOf(order []*ir.Node) Peak {
+	m.run(order)
 	peak := Peak{Bytes: m.peak, Node: m.peakNode, Live: m.peakLive}
 	slices.SortStableFunc(peak.Live, func(a, b LiveValue) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	return peak
@@ -70,45 +93,4 @@ func (p *Program) sumOutputs() map[string]bool {
 		out[r.IDs], out[r.Values] = true, true
 	}
 	return out
-}
-
-// extents gives every symbol of the inputs a value.
-func (p *Program) extents(records, length int64) map[string]int64 {
-	env := map[string]int64{separate.BatchSymbol: records, separate.SequenceSymbol: length, "label_words": 2}
-	for _, in := range p.Graph.Inputs {
-		for _, d := range in.Dims { // a decoder's length, for instance
-			if _, known := env[d.Param]; !known && d.Param != "" {
-				env[d.Param] = length
-			}
-		}
-	}
-	return env
-}
-
-// bytesOf is the size of a value, 0 where it is not known.
-func bytesOf(info infer.Info, env map[string]int64) int64 {
-	if !info.Ranked {
-		return 0
-	}
-	n := elementSize(info.DType)
-	for _, d := range info.Shape {
-		e, ok := d.Eval(env)
-		if !ok {
-			return 0
-		}
-		n *= e
-	}
-	return n
-}
-
-func elementSize(d ir.DType) int64 {
-	switch d {
-	case ir.Int64, ir.Float64, ir.Uint64:
-		return 8
-	case ir.Float16, ir.BFloat16:
-		return 2
-	case ir.Bool, ir.Int8, ir.Uint8:
-		return 1
-	}
-	return 4
 }

@@ -19,10 +19,10 @@ import (
 //   - new memory.
 type memoryPlan struct {
 	graph  *ir.Graph
-	env    map[string]int64
 	given  map[string]bool // values that lie in the caller's memory
 	kept   map[string]bool // outputs that stay in the runtime's
-	values *infer.Values
+	loaded bool            // the graph is as the runtime runs it
+	shapes *planShapes
 
 	readers map[string][]*ir.Node
 	skipped map[*ir.Node]bool // nodes that the runtime takes into their neighbours
@@ -52,9 +52,8 @@ var looks = map[string]bool{"Reshape": true, "Squeeze": true, "Unsqueeze": true,
 
 // overwrites are operators that may write their result over an operand.
 var overwrites = map[string][]int{
-	"Add": {0, 1}, "Sub": {0, 1}, "Mul": {0, 1}, "Div": {0, 1}, "Sum": {0}, "Neg": {0}, "Abs": {0}, "Reciprocal": {0}, "Sqrt": {0}, "Exp": {0},
-	"Log": {0}, "Floor": {0}, "Ceil": {0}, "Not": {0}, "Relu": {0}, "Sigmoid": {0}, "Tanh": {0}, "Elu": {0}, "LeakyRelu": {0}, "HardSigmoid": {0},
-	"Softplus": {0}, "Softsign": {0}, "Clip": {0}, "Cast": {0}, "ScatterElements": {0}, "ScatterND": {0},
+	"Relu": {0}, "Sigmoid": {0}, "Tanh": {0}, "Elu": {0}, "LeakyRelu": {0}, "HardSigmoid": {0}, "Selu": {0}, "Softplus": {0}, "Softsign": {0}, "ThresholdedRelu": {0},
+	"Clip": {0}, "Softmax": {0}, "LogSoftmax": {0}, "ScatterElements": {0},
 }
 
 func (m *memoryPlan) run(order []*ir.Node) {
@@ -65,12 +64,13 @@ func (m *memoryPlan) run(order []*ir.Node) {
 			m.pass(n)
 			continue
 		}
-		m.inner[at] = m.branch(n)
+		before := len(m.all)
 		for i, o := range n.Outputs {
 			if o != "" {
 				m.place(n, i, at)
 			}
 		}
+		m.inner[at] = m.branch(n) + m.scratch(n, len(m.all) > before)
 		m.release(n, at)
 	}
 	m.measure(order)
@@ -85,7 +85,7 @@ func (m *memoryPlan) index(order []*ir.Node) {
 		}
 	}
 	for _, n := range order {
-		m.skipped[n] = m.folded(n)
+		m.skipped[n] = !m.loaded && m.folded(n)
 	}
 }
 
@@ -133,12 +133,12 @@ func (m *memoryPlan) pass(n *ir.Node) {
 
 // keeps reports a value that stays in memory after the run, by an output's name.
 func (m *memoryPlan) keeps(value string) bool {
-	return m.kept[value] || slices.ContainsFunc(m.readers[value], func(r *ir.Node) bool { return r.Is("Identity") && m.kept[r.Output(0)] })
+	return m.kept[value] || !m.loaded && slices.ContainsFunc(m.readers[value], func(r *ir.Node) bool { return r.Is("Identity") && m.kept[r.Output(0)] })
 }
 
 // outputName reports a value that an Identity makes the caller's.
 func (m *memoryPlan) outputName(value string) bool {
-	return slices.ContainsFunc(m.readers[value], func(r *ir.Node) bool { return r.Is("Identity") && m.given[r.Output(0)] })
+	return !m.loaded && slices.ContainsFunc(m.readers[value], func(r *ir.Node) bool { return r.Is("Identity") && m.given[r.Output(0)] })
 }
 
 // place finds memory for output i of n.
@@ -147,11 +147,11 @@ func (m *memoryPlan) place(n *ir.Node, i, at int) {
 	if m.given[o] || m.outputName(o) && !looks[n.Op] {
 		m.given[o] = true
 		if m.keeps(o) {
-			m.all = append(m.all, &buffer{first: o, op: n.Op, bytes: poolBytes(bytesOf(m.values.Of(o), m.env)), from: at, kept: true})
+			m.all = append(m.all, &buffer{first: o, op: n.Op, bytes: poolBytes(m.shapes.bytes(o)), from: at, kept: true})
 		}
 		return
 	}
-	bytes := bytesOf(m.values.Of(o), m.env)
+	bytes := m.shapes.bytes(o)
 	reads := len(m.readers[o])
 	if i == 0 && n.Domain == "" && looks[n.Op] {
 		b := m.buffers[n.Input(0)]
@@ -190,7 +190,7 @@ func (m *memoryPlan) place(n *ir.Node, i, at int) {
 // shapeOf names element size and shape, "" where the runtime does not know them or
 // the value has one element.
 func (m *memoryPlan) shapeOf(value string) string {
-	info := m.values.Of(value)
+	info := m.shapes.symbolic.Of(value)
 	if !info.Ranked || len(info.Shape) == 0 {
 		return ""
 	}
@@ -231,19 +231,18 @@ func (m *memoryPlan) branch(n *ir.Node) (most int64) {
 		if err != nil {
 			continue
 		}
-		for _, t := range body.Inits {
-			m.values.Set(t.Name, infer.OfTensor(t))
+		if m.shapes.learn(body.Inits, body.Nodes) != nil {
+			return most
 		}
-		for _, inner := range body.Nodes {
-			if m.values.Node(inner) != nil {
-				return most
-			}
-		}
-		inside := &memoryPlan{graph: m.graph, env: m.env, given: map[string]bool{}, values: m.values}
+		inside := &memoryPlan{loaded: m.loaded, graph: m.graph, shapes: m.shapes, given: map[string]bool{}}
 		for _, o := range body.Outputs {
 			inside.given[o] = true
 		}
-		inside.run(executionOrder(body.Nodes))
+		order := body.Nodes
+		if !m.loaded {
+			order = executionOrder(order)
+		}
+		inside.run(order)
 		most = max(most, inside.peak)
 		if n.Is("If") && attr == "then_branch" {
 			return most

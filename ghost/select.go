@@ -129,7 +129,7 @@ func (p *Prepared) Choose(flag string, patterns []string) ([]Parameter, error) {
 		}
 		found := false
 		for _, q := range p.Parameters {
-			byNode := slices.ContainsFunc(q.Uses, func(u ParameterUse) bool { return matches(Parameter{Name: u.Node}) })
+			byNode := slices.ContainsFunc(q.Uses, func(u ParameterUse) bool { return matches(Parameter{Name: u.Node, Layer: NoLayer}) })
 			if matches(q) || byNode {
 				chosen[q.Name], found = true, true
 			}

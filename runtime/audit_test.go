@@ -123,6 +123,9 @@ func TestAuditWithGradientsRefutes(t *testing.T) {
 // Every way of clipping and of counting can be audited with records, user-level privacy too: a
 // canary is then a user.
 func TestAuditOfOtherRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains many times, in the ways of other tests")
+	}
 	for name, change := range map[string]func(o *FinetuneOptions){
 		"per layer": func(o *FinetuneOptions) { o.ClipPer = "layer" },
 		"adaptive":  func(o *FinetuneOptions) { o.ClipQuantile = 0.5 },

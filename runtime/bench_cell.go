@@ -94,7 +94,7 @@ func (c *benchCell) open(ctx context.Context) ([]*timed, error) {
 		}
 		t := &timed{BenchMeasure: BenchMeasure{Name: name, By: "ghostwriter", What: v.what}, run: stopwatch(run)}
 		for _, pass := range v.passes {
-			t.PredictedBytes = max(t.PredictedBytes, c.programs[pass].PeakBytes(int64(c.Microbatch), int64(c.Length)))
+			t.PredictedBytes = max(t.PredictedBytes, c.peak(pass).Bytes)
 		}
 		if c.Peak != nil && name != benchProducts {
 			t.peak = func(ctx context.Context) (int64, error) { return c.Peak(ctx, c.BenchCell, name) }
@@ -196,33 +196,67 @@ func (c *benchCell) impossible() (string, error) {
 	return c.tooLarge()
 }
 
-// tooLarge says why the cell is not measured: all its sessions keep what they once
-// took, beside weights, sums and the forward pass's own copy of the weights.
+// session opens a pass, once in a cell.
+func (c *benchCell) session(pass ghost.Pass) (*step, error) {
+	if s := c.steps[pass]; s != nil {
+		return s, nil
+	}
+	p, err := c.program(pass)
+	if err != nil {
+		return nil, err
+	}
+	data, err := p.Graph.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	s, err := openSeen(c.model.env, p, data, workplace{threads: c.Threads})
+	if err == nil {
+		c.steps[pass] = s
+	}
+	return s, err
+}
+
+// peak predicts the memory of the values of a pass, whose session is open.
+func (c *benchCell) peak(pass ghost.Pass) ghost.Peak {
+	return peakOf(c.programs[pass], c.steps[pass], int64(c.Microbatch), int64(c.Length))
+}
+
+// tooLarge says why the cell is not measured: the values of its largest pass, since
+// sessions share their memory where there is a pool, beside weights, the forward
+// pass's own copy of them, and the exact sum and the moments of a logical step.
 func (c *benchCell) tooLarge() (string, error) {
 	limit := int64(c.MaxMemory)
 	if limit == 0 {
 		limit = availableMemory()
 	}
-	var need, held int64
+	var sum, most, held int64
 	seen := map[ghost.Pass]bool{}
 	for _, name := range c.BenchOptions.Variants {
 		v := variant(name)
-		if v.name == "forward" {
+		switch v.name {
+		case "forward":
 			held += 4 * c.Parameters
+		case "logical":
+			held += 16 * c.Parameters
 		}
 		for _, pass := range v.passes {
-			p, err := c.program(pass)
-			if err != nil {
-				return "", err
-			}
-			if !seen[pass] {
-				need += p.PeakBytes(int64(c.Microbatch), int64(c.Length))
+			if seen[pass] {
+				continue
 			}
 			seen[pass] = true
+			if _, err := c.session(pass); err != nil {
+				return "", err
+			}
+			peak := c.peak(pass).Bytes
+			sum, most = sum+peak, max(most, peak)
 		}
 	}
+	need := sum
+	if c.model.env.Pooled() {
+		need = most / 16 * 17
+	}
 	if len(seen) > 0 && c.weights == nil {
-		held += 8 * c.Parameters
+		held += 4 * c.Parameters
 	}
 	if limit > 0 && need+held > limit {
 		return fmt.Sprintf("the variants together need about %d MB, %d MB are allowed", (need+held)>>20, limit>>20), nil

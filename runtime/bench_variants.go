@@ -213,12 +213,9 @@ func (c *benchCell) step(pass ghost.Pass) (*step, map[string]*ort.Tensor, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := c.steps[pass]
-	if s == nil {
-		if s, err = newStep(c.model.env, p, workplace{threads: c.Threads}); err != nil {
-			return nil, nil, err
-		}
-		c.steps[pass] = s
+	s, err := c.session(pass)
+	if err != nil {
+		return nil, nil, err
 	}
 	feeds, rows, err := s.feeds(batch)
 	if err == nil && rows != int64(c.Microbatch) {

@@ -277,6 +277,9 @@ func readVectors(t *testing.T, out, checkpoint, file string, names map[string][]
 // The written model has the average of the weights: every checkpoint's average follows from the one
 // before by the formula, across a resume too, and the last is what is written.
 func TestAveragedWeights(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains many times, in the ways of other tests")
+	}
 	o := crashOptions(crashDir(t))
 	o.EMA, o.LearningRate = 0.35, 0.01 // (1+t)/(10+t) passes 0.35 between steps 3 and 4
 	initial := weightsOf(t, filepath.Join(o.Model, "model.onnx"))
@@ -356,6 +359,9 @@ func prepareNames(t *testing.T, o FinetuneOptions) (names []string) {
 // noise, one has every gradient within C and the other none. Their log C then differ by eta*n/B after
 // the first step, n being the sampled records, or users.
 func TestAdaptiveClippingFollowsTheCount(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains many times, in the ways of other tests")
+	}
 	for what, options := range map[string]func() FinetuneOptions{
 		"records":    func() FinetuneOptions { return crashOptions(crashDir(t)) },
 		"two passes": func() FinetuneOptions { o := crashOptions(crashDir(t)); o.TwoPass = true; return o },
@@ -428,6 +434,9 @@ func TestBestOfAveragedWeights(t *testing.T) {
 // differ by at most C, by each group at most by its share, and the count by exactly half a record. All
 // gradients are longer than C, so the bound is nearly met: the test can fail.
 func TestSensitivityOfRecords(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains many times, in the ways of other tests")
+	}
 	const c = 1e-3
 	dir := crashDir(t)
 	data, err := os.ReadFile(filepath.Join(dir, "train.jsonl"))

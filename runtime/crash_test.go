@@ -28,6 +28,7 @@ const (
 	withAverage  = "average"                // as variant: with an average of the weights and a clipping norm that adapts
 	withEvaluate = "evaluate"               // as variant: with noised evaluations, the best of them kept
 	withBudget   = "budget"                 // as variant: drawing on the budget that lies in the folder
+	withLoRA     = "lora"                   // as variant: with low-rank updates
 	withDefaults = "defaults"               // as variant: with the default accountant
 	fileLimit    = "file-limit"             // as POINT: no file may grow beyond COUNT bytes
 )
@@ -58,6 +59,8 @@ func TestCrashChild(t *testing.T) {
 		o.Keep = KeepBest
 	case withBudget:
 		o.Budget = filepath.Join(orders[0], "budget")
+	case withLoRA:
+		o.Method = "lora"
 	case withAverage:
 		o.EMA, o.ClipQuantile = 0.9, 0.5
 	}

@@ -163,7 +163,7 @@ func (f *finetune) lengths() ([]LengthEstimate, error) {
 			if err != nil {
 				return nil, err
 			}
-			peak := st.program.Peak(int64(f.trainer.size), int64(edge))
+			peak := st.peak(f.trainer.size, edge)
 			if peak.Bytes < l.Peak {
 				continue
 			}

@@ -242,6 +242,9 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if err := f.settleSize(ctx); err != nil {
 		return err
 	}
+	for _, s := range t.sets() {
+		s.forget()
+	}
 	f.restore = limitGarbage(f.held)
 	if t.weights, err = loadWeights(f.prepared, f.program.Trained, append(f.program.Unreached, f.program.Frozen...)); err != nil {
 		return err
@@ -292,7 +295,10 @@ func (f *finetune) settleMemory(ctx context.Context, planned int) (size int, err
 	if k > 0 {
 		planned = 0 // the plan's microbatch is one unit, whatever runs it takes
 	}
-	f.use = f.memoryBeside()
+	if err := f.openSessions(ctx); err != nil {
+		return 0, err
+	}
+	f.countVectors()
 	f.held = f.use.Vectors()
 	if size, err = f.microbatch(ctx, planned); err != nil {
 		return 0, err

@@ -1,26 +1,50 @@
 package runtime
 
-import "runtime/debug"
+import (
+	"context"
+	"runtime/debug"
+)
 
-// memoryBeside is what a run takes beside its microbatch. What the process holds
-// already is measured; the rest is counted.
-func (f *finetune) memoryBeside() MemoryUse {
+// openSessions opens the sessions of all programs, measures what the process holds
+// before and what they add, and learns what the runtime made of the programs. On a
+// GPU they are opened when they are needed, and what they take is a guess.
+func (f *finetune) openSessions(ctx context.Context) error {
+	f.use.Process, f.use.Sessions = f.settledMemory(), libraryBytes
+	sets := f.trainer.sets()
+	if f.losses != nil {
+		sets = append(sets, f.losses)
+	}
+	if !f.place.device.IsCPU() {
+		for _, s := range sets {
+			f.use.Sessions += s.sessionBytes()
+		}
+		return nil
+	}
+	for _, s := range sets {
+		if err := s.open(ctx); err != nil {
+			return err
+		}
+	}
+	f.use.Sessions += max(0, f.settledMemory()-f.use.Process)
+	return nil
+}
+
+// settledMemory is what the process holds without what it could give back.
+func (f *finetune) settledMemory() int64 {
+	f.env.TrimPool()
+	debug.FreeOSMemory()
+	return residentMemory()
+}
+
+// countVectors adds what a run holds from its first step to its last, and the garbage
+// that it leaves.
+func (f *finetune) countVectors() {
 	u := vectorMemory(f.program, f.options.optimizer(0), f.options.EMA > 0, f.ranks)
 	if f.trainer.kept != nil {
 		u.Sums = 0
 	}
-	f.env.TrimPool()
-	debug.FreeOSMemory() // what reading and rewriting the model left, before the vectors come
-	u.Process = residentMemory()
-	u.Sessions = libraryBytes
-	for _, s := range f.trainer.sets() {
-		u.Sessions += s.sessionBytes()
-	}
-	if f.losses != nil {
-		u.Sessions += f.losses.sessionBytes()
-	}
-	u.Garbage = garbageBytes
-	return u
+	u.Process, u.Sessions, u.Garbage = f.use.Process, f.use.Sessions, garbageBytes
+	f.use = u
 }
 
 // microbatchPeak predicts the values of a run of so many records. Sums that stay
@@ -41,8 +65,18 @@ func (f *finetune) microbatchPeak(records int) (peak int64) {
 }
 
 // safePeak is what a limit must leave for a run of so many records: the prediction
-// and three eighths, which the runtime was seen to take beyond it (peak_test.go).
-func (f *finetune) safePeak(records int) int64 { return f.microbatchPeak(records) / 8 * 11 }
+// and what the pool may hold beyond it, a sixteenth. Where it is not known what the
+// runtime made of the programs it is three eighths, by which the prediction was too
+// low at most.
+func (f *finetune) safePeak(records int) int64 {
+	peak := f.microbatchPeak(records)
+	for _, s := range f.trainer.sets() {
+		if !s.seen() {
+			return peak / 8 * 11
+		}
+	}
+	return peak / 16 * 17
+}
 
 // hostMemory is what is left of main memory for the values of a microbatch.
 func (f *finetune) hostMemory() (int64, error) {

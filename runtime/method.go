@@ -16,7 +16,12 @@ import (
 // MethodOptions say what of a model is trained, and what is added to it for that.
 // Zero means the default.
 type MethodOptions struct {
-	Name string // see Methods
+	Name    string   // see Methods
+	Rank    int      // lora: r
+	Alpha   float64  // lora: α
+	Targets []string // lora: patterns of the weights that get an update
+	// AdapterModel also writes the model that takes onnxruntime's adapter.
+	AdapterModel bool
 	// Seed draws initial values: of adapters, or of the whole model trained from
 	// scratch. It is public: no value that depends on data comes from it.
 	Seed uint64
@@ -42,6 +47,7 @@ var methods = map[string]func(MethodOptions) (method, error){
 	"attention-only": preset{name: "attention-only", patterns: []string{"attention:"}, withHead: true}.method,
 	"head-only":      preset{name: "head-only", patterns: []string{"part:" + ghost.PartHead}}.method,
 	"top2":           preset{name: "top2", patterns: []string{"layers:top2", "part:" + ghost.PartFinalNorm + "+" + ghost.PartHead}}.method,
+	"lora":           newLoRA,
 	"scratch":        newFromScratch,
 }
 
@@ -58,7 +64,7 @@ func newMethod(o MethodOptions) (method, error) {
 
 // method returns what --method and its settings name.
 func (o *FinetuneOptions) method() MethodOptions {
-	return MethodOptions{Name: o.Method, Seed: o.InitSeed}
+	return MethodOptions{Name: o.Method, Rank: o.LoRARank, Alpha: o.LoRAAlpha, Targets: o.LoRATargets, AdapterModel: o.AdapterModel, Seed: o.InitSeed}
 }
 
 // Adapt makes the model one that is trained by a method: from here on Prepared is the
@@ -135,11 +141,20 @@ func (s preset) save(m *Model, dir string, w *Weights, metadata map[string]strin
 
 // saveWeights writes the model's file with its trained numbers.
 func saveWeights(m *Model, dir string, w *Weights, metadata map[string]string) error {
+	values := map[string][]float32{}
+	for _, param := range w.Trained.Params() {
+		values[param.Name] = w.of(param.Name)
+	}
+	return writeBack(m, dir, values, metadata)
+}
+
+// writeBack writes the model's file with new numbers of these parameters.
+func writeBack(m *Model, dir string, values map[string][]float32, metadata map[string]string) error {
 	p, err := m.Prepared()
 	if err != nil {
 		return err
 	}
-	return m.file.WriteBack(filepath.Join(dir, "model.onnx"), w.Patch(p, metadata))
+	return m.file.WriteBack(filepath.Join(dir, "model.onnx"), patchOf(p, values, metadata))
 }
 
 func hasPart(p *ghost.Prepared, part string) bool {
@@ -180,4 +195,20 @@ func replaced(t *ir.Tensor, values []float32) (*ir.Tensor, error) {
 		return nil, fmt.Errorf("initial values of %q: %d for shape %v", t.Name, len(values), t.Dims)
 	}
 	return ir.NewFloat32(t.Name, t.Dims, values), nil
+}
+
+// validateMethod refuses settings of another method.
+func (o *FinetuneOptions) validateMethod() error {
+	for flag, s := range map[string]struct {
+		given  bool
+		method string
+	}{
+		"--lora-rank": {o.LoRARank != 0, "lora"}, "--lora-alpha": {o.LoRAAlpha != 0, "lora"}, "--lora-targets": {len(o.LoRATargets) > 0, "lora"},
+		"--adapter-model": {o.AdapterModel, "lora"},
+	} {
+		if s.given && o.Method != s.method {
+			return usage("%s belongs to --method %s", flag, s.method)
+		}
+	}
+	return nil
 }

@@ -130,16 +130,11 @@ func (s *fromScratch) describe() string {
 
 // save writes every parameter: also those that were frozen are new.
 func (s *fromScratch) save(m *Model, dir string, w *Weights, metadata map[string]string) error {
-	p, err := m.Prepared()
-	if err != nil {
-		return err
+	values := map[string][]float32{}
+	for _, param := range slices.Concat(w.Trained.Params(), w.Frozen.Params()) {
+		values[param.Name] = w.of(param.Name)
 	}
-	patch := w.Patch(p, metadata)
-	frozen := (&Weights{Trained: w.Frozen}).Patch(p, nil)
-	for name, v := range frozen.Weights {
-		patch.Weights[name] = v
-	}
-	return m.file.WriteBack(filepath.Join(dir, "model.onnx"), patch)
+	return writeBack(m, dir, values, metadata)
 }
 
 // initializerRange is the standard deviation of initial weights that config.json names.

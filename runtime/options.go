@@ -60,14 +60,18 @@ type FinetuneOptions struct {
 	ClipCountNoise float64 `yaml:"clip-count-noise,omitempty"` // standard deviation of the noise on the count; default B/20, at least 2σ
 	EMA            float64 `yaml:"ema,omitempty"`              // decay of the average of the weights that is written; 0: the last weights
 
-	Mode      string   `yaml:"mode,omitempty"`      // head, infill
-	Method    string   `yaml:"method,omitempty"`    // see Methods
-	InitSeed  uint64   `yaml:"init-seed,omitempty"` // public: draws what a method adds, or all weights from scratch
-	Output    string   `yaml:"output,omitempty"`
-	Head      string   `yaml:"head,omitempty"`
-	Trainable []string `yaml:"trainable,omitempty"`
-	Freeze    []string `yaml:"freeze,omitempty"`
-	MaxLength int      `yaml:"max-length,omitempty"`
+	Mode         string   `yaml:"mode,omitempty"`          // head, infill
+	Method       string   `yaml:"method,omitempty"`        // see Methods
+	LoRARank     int      `yaml:"lora-rank,omitempty"`     // default 4
+	LoRAAlpha    float64  `yaml:"lora-alpha,omitempty"`    // default 32
+	LoRATargets  []string `yaml:"lora-targets,omitempty"`  // default the projections to queries and values
+	AdapterModel bool     `yaml:"adapter-model,omitempty"` // also write the model that takes onnxruntime's adapter
+	InitSeed     uint64   `yaml:"init-seed,omitempty"`     // public: draws what a method adds, or all weights from scratch
+	Output       string   `yaml:"output,omitempty"`
+	Head         string   `yaml:"head,omitempty"`
+	Trainable    []string `yaml:"trainable,omitempty"`
+	Freeze       []string `yaml:"freeze,omitempty"`
+	MaxLength    int      `yaml:"max-length,omitempty"`
 
 	Microbatch int    `yaml:"microbatch,omitempty"` // records of one run; default by memory
 	MaxMemory  Bytes  `yaml:"max-memory,omitempty"` // of the whole run; default what is free, of which microbatches take a third of what weights, sums and moments leave
@@ -156,7 +160,7 @@ func (o *FinetuneOptions) validate() error {
 	if err := o.validateDevice(); err != nil {
 		return err
 	}
-	for _, check := range []func() error{o.validateRanks, o.validateUnits, o.validateBudget, o.validateEvaluation, o.validateNumbers, o.validateClipping} {
+	for _, check := range []func() error{o.validateMethod, o.validateRanks, o.validateUnits, o.validateBudget, o.validateEvaluation, o.validateNumbers, o.validateClipping} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -180,7 +184,7 @@ func (o *FinetuneOptions) validateNumbers() error {
 		"--clip-count-noise": o.ClipCountNoise, "--ema": o.EMA, "--lr": o.LearningRate, "--epochs": o.Epochs,
 		"--expected-batch": o.ExpectedBatch, "--sample-rate": o.SampleRate, "--weight-decay": o.WeightDecay,
 		"--momentum": o.Momentum, "--records": float64(o.Records), "--steps": float64(o.Steps),
-		"--microbatch": float64(o.Microbatch), "--records-per-unit": float64(o.RecordsPerUnit), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
+		"--microbatch": float64(o.Microbatch), "--lora-rank": float64(o.LoRARank), "--lora-alpha": o.LoRAAlpha, "--records-per-unit": float64(o.RecordsPerUnit), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
 		"--checkpoint-every": float64(o.CheckpointEvery), "--threads": float64(o.Threads),
 		"--dp-evaluate": float64(o.DPEvaluate), "--evaluation-noise": o.EvaluationNoise, "--evaluation-clip": o.EvaluationClip,
 		"--valid-records": float64(o.ValidRecords), "--budget-share": o.BudgetShare,

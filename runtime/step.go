@@ -15,6 +15,7 @@ import (
 type step struct {
 	program *ghost.Program
 	session *ort.Session
+	loaded  *ir.Graph // what the runtime made of the program's; nil unless it was asked for
 }
 
 // newStep opens a session on a program.
@@ -23,11 +24,12 @@ func newStep(env *ort.Env, program *ghost.Program, at workplace) (*step, error) 
 	if err != nil {
 		return nil, err
 	}
-	return openStep(env, program, data, at)
+	return openStep(env, program, data, at, "")
 }
 
-// openStep opens a session on a program that is already serialized.
-func openStep(env *ort.Env, program *ghost.Program, data []byte, at workplace) (*step, error) {
+// openStep opens a session on a program that is already serialized, and has the
+// runtime write the graph that it runs to a file, unless the path is empty.
+func openStep(env *ort.Env, program *ghost.Program, data []byte, at workplace, loaded string) (*step, error) {
 	// By itself the runtime rounds activations to 8 bits before it multiplies them
 	// with dequantised weights: a step function has no gradient.
 	exact := map[string]string{"session.qdq_matmulnbits_accuracy_level": "1"}
@@ -35,7 +37,7 @@ func openStep(env *ort.Env, program *ghost.Program, data []byte, at workplace) (
 	// where a program holds a Transpose before a Gemm, it is meant (ghost's sums).
 	apart := []string{"GemmTransposeFusion"}
 	o := at.options("training step")
-	o.Config, o.DisableOptimizers = exact, apart
+	o.Config, o.DisableOptimizers, o.LoadedPath = exact, apart, loaded
 	s, err := env.NewSession(data, o)
 	if err != nil {
 		return nil, fmt.Errorf("the runtime refuses the training step: %w", err)

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -29,9 +30,8 @@ type stepSet struct {
 // A plannedStep is a program, with its session once it is needed.
 type plannedStep struct {
 	program *ghost.Program
-	longest int // padding length
-	model   []byte
-	size    int // of model
+	longest int    // padding length
+	model   []byte // until it has a session
 	step    *step
 }
 
@@ -57,7 +57,7 @@ func (s *stepSet) plan(length int) (*plannedStep, error) {
 	hash := sha256.Sum256(data)
 	st, ok := s.byHash[hash]
 	if !ok {
-		st = &plannedStep{program: program, model: data, size: len(data)}
+		st = &plannedStep{program: program, model: data}
 		s.byHash[hash] = st
 	}
 	st.longest = max(st.longest, length)
@@ -127,12 +127,56 @@ func (s *stepSet) at(length int) (*step, error) {
 		return nil, err
 	}
 	if st.step == nil {
-		if st.step, err = openStep(s.env, st.program, st.model, s.place); err != nil {
+		if st.step, err = openStep(s.env, st.program, st.model, s.place, ""); err != nil {
 			return nil, err
 		}
 		st.model = nil
 	}
 	return st.step, nil
+}
+
+// open opens the sessions of all programs, the one of the longest records first, and
+// learns what the runtime made of them.
+func (s *stepSet) open(ctx context.Context) error {
+	all := slices.SortedFunc(maps.Values(s.byHash), func(a, b *plannedStep) int { return cmp.Compare(b.longest, a.longest) })
+	for _, st := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if st.step != nil {
+			continue
+		}
+		var err error
+		if st.step, err = openSeen(s.env, st.program, st.model, s.place); err != nil {
+			return err
+		}
+		st.model = nil
+	}
+	return nil
+}
+
+// peak predicts the memory of the values of a run of that many records.
+func (st *plannedStep) peak(records, length int) ghost.Peak {
+	return peakOf(st.program, st.step, int64(records), int64(length))
+}
+
+// seen reports that the predictions rest on what the runtime runs.
+func (s *stepSet) seen() bool {
+	for _, st := range s.byHash {
+		if st.step == nil || st.step.loaded == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// forget drops the graphs that predictions were made by.
+func (s *stepSet) forget() {
+	for _, st := range s.byHash {
+		if st.step != nil {
+			st.step.loaded = nil
+		}
+	}
 }
 
 // peakBytes predicts the memory of the values of a run of that many records: the
@@ -141,7 +185,7 @@ func (s *stepSet) at(length int) (*step, error) {
 func (s *stepSet) peakBytes(records int) int64 {
 	var sum, most int64
 	for _, st := range s.byHash {
-		peak := st.program.PeakBytes(int64(records), int64(st.longest))
+		peak := st.peak(records, st.longest).Bytes
 		sum, most = sum+peak, max(most, peak)
 	}
 	if s.shares() {
@@ -153,10 +197,11 @@ func (s *stepSet) peakBytes(records int) int64 {
 // shares reports that sessions take their values from one pool.
 func (s *stepSet) shares() bool { return s.env.Pooled() && s.place.device.IsCPU() }
 
-// sessionBytes predicts what all sessions hold beside their values.
+// sessionBytes guesses what the sessions that are not open yet will hold of main
+// memory beside their values.
 func (s *stepSet) sessionBytes() (n int64) {
 	for _, st := range s.byHash {
-		n += sessionBytes(st.size)
+		n += sessionBytes(len(st.model))
 	}
 	return n
 }

@@ -57,10 +57,27 @@ func (w *Weights) feed(feeds map[string]*ort.Tensor) {
 // Patch returns the trained values for every place of the model file that holds
 // them: the parameter itself and its aliases, transposed where they are.
 func (w *Weights) Patch(p *ghost.Prepared, metadata map[string]string) ir.Patch {
-	patch := ir.Patch{Weights: map[string][]float32{}, Metadata: metadata}
+	values := map[string][]float32{}
 	for _, param := range w.Trained.Params() {
-		patch.Weights[param.Name] = w.Trained.Slice(param.Name)
+		values[param.Name] = w.Trained.Slice(param.Name)
 	}
+	return patchOf(p, values, metadata)
+}
+
+// of returns a parameter's numbers, nil where there is no such parameter.
+func (w *Weights) of(name string) []float32 {
+	if w.Trained.Has(name) {
+		return w.Trained.Slice(name)
+	}
+	if w.Frozen.Has(name) {
+		return w.Frozen.Slice(name)
+	}
+	return nil
+}
+
+// patchOf adds to parameters' numbers those of their aliases.
+func patchOf(p *ghost.Prepared, values map[string][]float32, metadata map[string]string) ir.Patch {
+	patch := ir.Patch{Weights: values, Metadata: metadata}
 	for _, a := range p.Graph.Aliases {
 		values, ok := patch.Weights[a.Root]
 		if !ok {

@@ -25,7 +25,11 @@ func E2EBLEU(items []Item) (BLEUScore, error) {
 	if err := checkItems(items); err != nil {
 		return BLEUScore{}, err
 	}
-	s := countBLEU(items, 4, tokens13aLower)
+	return e2eBLEU(splitItems(items, tokens13aLower)), nil
+}
+
+func e2eBLEU(items []wordItem) BLEUScore {
+	s := countBLEU(items, 4)
 	s.BrevityPenalty = brevityPenalty(s.OutputLength, s.ReferenceLength)
 	logs := 0.0
 	for n, m := range s.Matches {
@@ -37,7 +41,7 @@ func E2EBLEU(items []Item) (BLEUScore, error) {
 		logs += math.Log(p) // −∞ for 0
 	}
 	s.Score = s.BrevityPenalty * math.Exp(logs/float64(len(s.Matches)))
-	return s, nil
+	return s
 }
 
 // tokens13aLower are the tokens of e2e-metrics.
@@ -50,29 +54,25 @@ func tokens13aLower(s string) []string {
 }
 
 // countBLEU adds up matches and lengths for n-grams up to order.
-func countBLEU(items []Item, order int, tokens func(string) []string) BLEUScore {
+func countBLEU(items []wordItem, order int) BLEUScore {
 	s := BLEUScore{Matches: make([]int, order), Totals: make([]int, order)}
 	for _, item := range items {
-		v := vocabulary{}
-		output := v.number(tokens(item.Output))
-		references := make([][]int32, len(item.References))
-		lengths := make([]int, len(references))
-		for i, r := range item.References {
-			references[i] = v.number(tokens(r))
-			lengths[i] = len(references[i])
+		lengths := make([]int, len(item.references))
+		for i, r := range item.references {
+			lengths[i] = len(r)
 		}
-		s.OutputLength += len(output)
-		s.ReferenceLength += closest(len(output), lengths)
+		s.OutputLength += len(item.output)
+		s.ReferenceLength += closest(len(item.output), lengths)
 		for n := 1; n <= order; n++ {
 			var most bag
-			for _, r := range references {
+			for _, r := range item.references {
 				most.most(ngramsOf(r, n))
 			}
-			mine := ngramsOf(output, n)
+			mine := ngramsOf(item.output, n)
 			for _, g := range mine.list {
 				s.Matches[n-1] += min(mine.count[g], most.count[g])
 			}
-			s.Totals[n-1] += max(0, len(output)-n+1)
+			s.Totals[n-1] += max(0, len(item.output)-n+1)
 		}
 	}
 	return s

@@ -44,7 +44,7 @@ type ciderVector struct {
 	length float64
 }
 
-func cider(items []cocoItem) []float64 {
+func cider(items []wordItem) []float64 {
 	type counted struct {
 		output     ciderText
 		references []ciderText

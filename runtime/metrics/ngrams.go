@@ -16,6 +16,25 @@ func (v vocabulary) number(words []string) []int32 {
 	return out
 }
 
+// A wordItem is an item as numbered words.
+type wordItem struct {
+	output     []int32
+	references [][]int32
+}
+
+// splitItems splits an item's texts one by one.
+func splitItems(items []Item, split func(string) []string) []wordItem {
+	v := vocabulary{}
+	out := make([]wordItem, len(items))
+	for i, item := range items {
+		out[i].output = v.number(split(item.Output))
+		for _, r := range item.References {
+			out[i].references = append(out[i].references, v.number(split(r)))
+		}
+	}
+	return out
+}
+
 // maxNGram is the longest n-gram that a metric counts.
 const maxNGram = 9
 

@@ -28,6 +28,10 @@ func NIST(items []Item) (NISTScore, error) {
 	if err := checkItems(items); err != nil {
 		return NISTScore{}, err
 	}
+	return nist(splitItems(items, tokens13aLower)), nil
+}
+
+func nist(items []wordItem) NISTScore {
 	c := countNIST(items)
 	sum := 0.0
 	for n := range nistOrder {
@@ -42,7 +46,7 @@ func NIST(items []Item) (NISTScore, error) {
 	return NISTScore{
 		Score:  sum * nistPenalty(float64(c.output), c.reference),
 		Padded: sum * nistPenalty(float64(c.output), float64(c.words)/float64(c.most)),
-	}, nil
+	}
 }
 
 // nistPenalty is exp(−β·ln²(min(1, c/r))).
@@ -70,41 +74,37 @@ type nistCounts struct {
 	most      int                      // references of an item
 }
 
-func countNIST(items []Item) *nistCounts {
-	v := vocabulary{}
+func countNIST(items []wordItem) *nistCounts {
 	c := &nistCounts{}
 	for n := range c.grams {
 		c.grams[n] = map[ngram]int{}
 	}
 	for _, item := range items {
-		output := v.number(tokens13aLower(item.Output))
-		references := make([][]int32, len(item.References))
 		words := 0
-		for i, r := range item.References {
-			references[i] = v.number(tokens13aLower(r))
-			words += len(references[i])
+		for _, r := range item.references {
+			words += len(r)
 		}
 		for n := 1; n <= nistOrder; n++ {
 			var most bag
-			for _, r := range references {
+			for _, r := range item.references {
 				b := ngramsOf(r, n)
 				most.most(b)
 				for _, g := range b.list {
 					c.grams[n-1][g] += b.count[g]
 				}
 			}
-			mine := ngramsOf(output, n)
+			mine := ngramsOf(item.output, n)
 			for _, g := range mine.list {
 				if times := min(mine.count[g], most.count[g]); times > 0 {
 					c.hits[n-1] = append(c.hits[n-1], nistHit{g, times})
 				}
 			}
-			c.totals[n-1] += max(0, len(output)-n+1)
+			c.totals[n-1] += max(0, len(item.output)-n+1)
 		}
 		c.words += words
-		c.output += len(output)
-		c.reference += float64(words) / float64(len(references))
-		c.most = max(c.most, len(references))
+		c.output += len(item.output)
+		c.reference += float64(words) / float64(len(item.references))
+		c.most = max(c.most, len(item.references))
 	}
 	return c
 }

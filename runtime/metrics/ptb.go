@@ -75,7 +75,7 @@ func ptbNext(text []rune, shape string) (int, string) {
 }
 
 // ptbClean is what happens inside a token that is otherwise left alone.
-var ptbClean = strings.NewReplacer(" ", "\u00a0", "\u00ad", "", "(", "-lrb-", ")", "-rrb-", "&amp;", "&", "&apos;", "'")
+var ptbClean = strings.NewReplacer(" ", "\u00a0", "\u00ad", "", "&amp;", "&", "&apos;", "'")
 
 // plainWord is the length of a word of ASCII letters that no rule makes anything else of, at the start of a shape: most
 // of a text.
@@ -126,10 +126,12 @@ const (
 	shapeLetter     = 0x01
 	shapeDigit      = 0x02
 	shapeApostrophe = 0x03 // ’
-	shapeQuote      = 0x04 // ‘ “ ” and their like
+	shapeQuote      = 0x04 // “ ” and their like
 	shapeSymbol     = 0x05 // a token of its own
 	shapeSoft       = 0x06 // soft hyphen: part of a word, and then gone
 	shapeDropped    = 0x07
+	shapeBacktick   = 0x08 // ‘
+	shapeSlash      = 0x0e // ⁄, of fractions
 )
 
 // ptbShape gives a line's characters and its shape: a byte for each, itself for ASCII and a class above, so that rules

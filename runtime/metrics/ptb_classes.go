@@ -35,6 +35,10 @@ func ptbClass(r rune) byte {
 		return shapeSoft
 	case r == 0x92 || r == 0x2019:
 		return shapeApostrophe
+	case r == 0x91 || r == 0x2018 || r == 0x201b:
+		return shapeBacktick
+	case r == 0x2044:
+		return shapeSlash
 	}
 	if name := ptbNamed[r]; name == "`" || name == "'" || name == "``" || name == "''" {
 		return shapeQuote

@@ -20,7 +20,7 @@ var ptbParts = strings.NewReplacer(
 	"{d}", `[0-9\x02]`, // a digit
 	"{w}", `[A-Za-z0-9\x01\x02\x06]`, // either
 	"{q}", `(?:['\x03]|&apos;)`, // an apostrophe
-	"{qq}", "(?:['`\\x03]|&apos;)", // or what is typed for one
+	"{qq}", "(?:['`\\x03\\x08]|&apos;)", // or what is typed for one
 	"{amp}", `(?:&|&amp;)`,
 	"{word}", `[A-Za-z\x01\x06][A-Za-z0-9\x01\x02\x06]*(?:[.!?][A-Za-z\x01\x06][A-Za-z0-9\x01\x02\x06]*)*`,
 	"{alphanumeric}", `[A-Za-z0-9\x01\x02\x06]+(?:[_-][A-Za-z0-9\x01\x02\x06]+)*`,
@@ -42,20 +42,20 @@ var ptbRules = compilePTB([]ptbRule{
 	{name: "'tis", source: `({q}[Tt])(?i:is|was)`},
 
 	// Markup.
-	{name: "tag", source: `(<(?:[!?][A-Za-z-][^>\n]*|/?[A-Za-z][A-Za-z0-9:._-]*(?:[ \t]+[A-Za-z][A-Za-z0-9:._-]*(?:[ \t]*=[ \t]*(?:'[^'\n]*'|"[^"\n]*"))?)*[ \t]*/?)>)`},
+	{name: "tag", source: `(<(?:[!?][A-Za-z-][^>\n]*|/[A-Za-z][A-Za-z0-9:._-]*[ \t]*|[A-Za-z][A-Za-z0-9:._-]*(?:[ \t]+[A-Za-z][A-Za-z0-9:._-]*(?:[ \t]*=[ \t]*(?:'[^'\n]*'|"[^"\n]*"))?)*[ \t]*/?)>)`, emit: unbroken},
 	{name: "entity", source: `(&(?:nbsp|amp|lt|gt|quot|apos|[mn]dash);)`, emit: entity},
 	{name: "code", source: `(&(?:#[0-9]+|[aeiouAEIOU](?:acute|grave|uml)|HT|TL|UR|LR|Q[CLR]|[oc]dq);)`},
 
 	// Contractions, and apostrophes inside words.
-	{name: "before n't", source: `({l}+)[nN]{qq}[tT]`},
+	{name: "before n't", source: `([A-Za-z]*[A-MO-Za-mo-z])[nN]{qq}[tT]`},
 	{name: "n't", source: `([nN]{qq}[tT])`, emit: straight},
 	{name: "before 's", source: `({word}){q}(?:[msdMSD]|[rR][eE]|[vV][eE]|[lL][lL]){end}`},
 	{name: "'s", source: `({q}(?:[msdMSD]|[rR][eE]|[vV][eE]|[lL][lL])){end}`, emit: straight},
-	{name: "o'clock", source: `([dDoOlL]{q}{l}{l}+)`},
-	{name: "N'Sync", source: `([A-HJ-XZn]{q}{l}{l}+)`},
-	{name: "Hawai'i", source: `({l}+[aeiouy]{q}[aeiouA-Z]{l}*)`},
+	{name: "o'clock", source: `([dDoOlL]{qq}{l}{l}+)`},
+	{name: "N'Sync", source: `([A-HJ-XZn]{qq}{l}{l}+)`},
+	{name: "Hawai'i", source: `({l}+[aeiouyAEIOUY]{qq}[aeiouA-Z]{l}*)`},
 	{name: "'em", source: `({q}[nN]{q}|[lLdDjJ]{q}|[Dd]unkin{q}|[Ss]omethin{q}|[oO]l{q}|{q}(?i:em)|[Cc]{q}mon|{q}til|{q}[Cc]ause|[eE]{q}er|[Cc]ap{q}n|c{q}est)`},
-	{name: "'n", source: `({q}[nN])[ \t\n]`},
+	{name: "'n", source: `({q}[nN])`},
 	{name: "y'all", source: `([yY]{q}){l}`},
 	{name: "'90s", source: `({q}[2-9]0s)`},
 	{name: "'90", source: `({q}[0-9][0-9])[ \t\n]`},
@@ -63,8 +63,8 @@ var ptbRules = compilePTB([]ptbRule{
 	// Numbers.
 	{name: "date", source: `({d}{1,2}[-/]{d}{1,2}[-/]{d}{2,4})`},
 	{name: "number", source: `([-+]?{number})`},
-	{name: "fraction", source: `((?:{d}{1,4}[- ])?{d}{1,4}\\?/{d}{1,4})`},
-	{name: "phone", source: `((?:\([0-9]{2,3}\) ?|(?:\+\+?)?(?:[0-9]{2,4}[- ])?[0-9]{2,4}[- ])[0-9]{3,4}[- ]?[0-9]{3,5})`},
+	{name: "fraction", source: `((?:{d}{1,4}[- ])?{d}{1,4}(?:\\?/|\x0e){d}{1,4})`},
+	{name: "phone", source: `((?:\([0-9]{2,3}\) ?|(?:\+\+?)?(?:[0-9]{2,4}[- ])?[0-9]{2,4}[- ])[0-9]{3,4}[- ]?[0-9]{3,5})`, emit: brackets},
 	{name: "currency", source: `([A-Z]*\$)`},
 
 	// Words and what is like one.
@@ -79,27 +79,28 @@ var ptbRules = compilePTB([]ptbRule{
 	{name: "ends a sentence", source: `([A-Za-z])\.[ \t\n]+(?:` + ptbOpening + `)[ \t\n]`},
 	{name: "abbreviation", source: `((?:` + ptbAbbreviations + `)\.)`},
 	{name: "numbered", source: `((?i:` + ptbNumbered + `)\.)[ \t\n]?[0-9]`},
-	{name: "file", source: `({w}+(?:\.{w}+)*\.(?:` + ptbExtensions + `))[ \t\n.?!,]`},
+	{name: "file", source: `({w}+(?:\.{w}+)*\.(?i:` + ptbExtensions + `))[ \t\n.?!,]`},
 	{name: "bracket name", source: `((?i:-[lr][rcs]b-))`},
 	{name: "prefix", source: `((?i:pro-|anti-))`},
 
 	// Addresses.
-	{name: "url", source: `(https?://[^ \t\n"<>|(){}]+[^ \t\n"<>|.!?(){},-])`},
-	{name: "site", source: `((?:www\.(?:{site}+\.)+[a-zA-Z]{2,4}|(?:[^\x07-\x20"'<>|.!?(){},\x2c-\x5f$` + "`" + `]+\.)+(?:com|net|org|edu))(?:/[^ \t\n"<>|()]+[^ \t\n"<>|.!?(){},-])?)`},
-	{name: "mail", source: `((?:&lt;|<)?[a-zA-Z0-9][^ \t\n"<>|(){}]*@(?:[^ \t\n"<>|(){}.]+\.)*[^ \t\n"<>|(){}.]+(?:&gt;|>)?)`},
-	{name: "@user", source: `(@[a-zA-Z_][a-zA-Z_0-9]*)`},
-	{name: "#tag", source: `(#{l}+)`},
+	{name: "url", source: `(https?://[^ \t\n"<>|(){}]+[^ \t\n"<>|.!?(){},-])`, emit: asItIs},
+	{name: "site", source: `((?:www\.(?:{site}+\.)+[a-zA-Z]{2,4}|(?:[^\x07-\x20"'<>|.!?(){},\x2c-\x5f$` + "`" + `]+\.)+(?:com|net|org|edu))(?:/[^ \t\n"<>|()]+[^ \t\n"<>|.!?(){},-])?)`, emit: asItIs},
+	{name: "mail", source: `((?:&lt;|<)?[a-zA-Z0-9][^ \t\n"<>|(){}]*@(?:[^ \t\n"<>|(){}.]+\.)*[^ \t\n"<>|(){}.]+(?:&gt;|>)?)`, emit: asItIs},
+	{name: "@user", source: `(@[a-zA-Z_][a-zA-Z_0-9]*)`, emit: asItIs},
+	{name: "#tag", source: `(#{l}+)`, emit: asItIs},
 
 	// Faces.
-	{name: ":)", source: `([<>]?[:;=][-o*']?[()DPdpO\\{@|\[\]])(?:[^A-Za-z0-9]|$)`},
-	{name: "^_^", source: `([-^x=~<>']_[-^x=~<>']|\([-^x=~<>'][_.]?[-^x=~<>']\)|\([\^x=~<>']-[\^x=~<>'` + "`" + `]\))`},
+	{name: ":)", source: `([<>]?[:;=][-o*']?[()DPdpO\\{@|\[\]])(?:[^A-Za-z0-9]|$)`, emit: brackets},
+	{name: "^_^", source: `([-^x=~<>']_[-^x=~<>']|\([-^x=~<>'][_.]?[-^x=~<>']\)|\([\^x=~<>']-[\^x=~<>'` + "`" + `]\))`, emit: brackets},
 
-	// Punctuation that comes in runs.
+	// Punctuation that comes in runs, and quotes.
+	{name: "opening quote", source: `(')[A-Za-z][^ \t\n]`},
 	{name: "hyphens", source: `(-+)`, emit: hyphens},
 	{name: "dots", source: `(\.{3,5}|(?:\. ){2,4}\.)`, emit: func(string) string { return "..." }},
 	{name: "?!", source: `([?!]+)`},
-	{name: "runs", source: `(\*+|\\\*|_+|@+|#+|<<|>>)`},
-	{name: "quotes", source: "([`'\\x03\\x04]{1,2})", emit: straight},
+	{name: "runs", source: `(\*+|(?:\\\*){1,3}|_+|@+|#+|<<|>>)`},
+	{name: "quotes", source: "([`'\\x03\\x08]'|[`\\x03\\x04\\x08]{1,2}|')", emit: quotes},
 })
 
 func compilePTB(rules []ptbRule) []ptbRule {
@@ -164,6 +165,24 @@ func straight(s string) string { return ptbStraight.Replace(s) }
 
 var ptbStraight = strings.NewReplacer("&apos;", "'", "\u2019", "'", "\u0092", "'", "\u203a", "'", "\u2018", "`", "\u0091", "`",
 	"\u201b", "`", "\u2039", "`", "\u201c", "``", "\u0093", "``", "\u00ab", "``", "\u201d", "''", "\u0094", "''", "\u00bb", "''")
+
+// quotes writes quotes with ASCII's; two that close are a double one.
+func quotes(s string) string {
+	if n := len(s); n > 1 && s[n-1] == '\'' {
+		return "''"
+	}
+	return straight(s)
+}
+
+// unbroken joins a token's blanks by ones that do not break it.
+func unbroken(s string) string { return strings.ReplaceAll(s, " ", "\u00a0") }
+
+// brackets is unbroken, with round brackets by their names.
+func brackets(s string) string { return ptbBrackets.Replace(s) }
+
+var ptbBrackets = strings.NewReplacer(" ", "\u00a0", "(", "-lrb-", ")", "-rrb-")
+
+func asItIs(s string) string { return s }
 
 // hyphens makes a dash of two to four.
 func hyphens(s string) string {

@@ -153,9 +153,9 @@ func TestROUGEOfOtherTokens(t *testing.T) {
 	var want e2eExample
 	readSharedJSON(t, "metrics/e2e_example.json", &want)
 	v := vocabulary{}
-	var items []cocoItem
+	var items []wordItem
 	for _, item := range exampleItems(t) {
-		c := cocoItem{output: v.number(strings.Split(strings.ToLower(item.Output), " "))}
+		c := wordItem{output: v.number(strings.Split(strings.ToLower(item.Output), " "))}
 		for _, r := range item.References {
 			c.references = append(c.references, v.number(strings.Split(strings.ToLower(r), " ")))
 		}

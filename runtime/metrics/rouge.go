@@ -16,7 +16,7 @@ func ROUGEL(items []Item) ([]float64, error) {
 	return rouge(cocoItems(items)), nil
 }
 
-func rouge(items []cocoItem) []float64 {
+func rouge(items []wordItem) []float64 {
 	out := make([]float64, len(items))
 	for i, item := range items {
 		var precision, recall float64
@@ -60,21 +60,15 @@ func common(a, b []int32) int {
 	return row[len(b)]
 }
 
-// A cocoItem is an item as numbered COCO tokens.
-type cocoItem struct {
-	output     []int32
-	references [][]int32
-}
-
 // cocoItems splits all references and then all outputs, as the COCO caption evaluation does.
-func cocoItems(items []Item) []cocoItem {
+func cocoItems(items []Item) []wordItem {
 	var references, outputs []string
 	for _, item := range items {
 		references = append(references, item.References...)
 		outputs = append(outputs, item.Output)
 	}
 	v := vocabulary{}
-	out := make([]cocoItem, len(items))
+	out := make([]wordItem, len(items))
 	words := COCOTokens(references)
 	for i, item := range items {
 		for range item.References {

@@ -105,12 +105,12 @@ func SacreBLEU(items []Item, o BLEUOptions) (BLEUScore, error) {
 		return BLEUScore{}, err
 	}
 	split := tokenizers[o.Tokenizer]
-	s := countBLEU(items, o.MaxOrder, func(text string) []string {
+	s := countBLEU(splitItems(items, func(text string) []string {
 		if o.Lowercase {
 			text = lower(text)
 		}
 		return split(strings.TrimRightFunc(text, isSpace))
-	})
+	}), o.MaxOrder)
 	s.sacre(o)
 	return s, nil
 }

@@ -12,15 +12,11 @@ type TextScores struct {
 
 // ScoreText computes all metrics of generated texts.
 func ScoreText(items []Item) (TextScores, error) {
-	bleu, err := E2EBLEU(items)
-	if err != nil {
+	if err := checkItems(items); err != nil {
 		return TextScores{}, err
 	}
-	nist, err := NIST(items)
-	if err != nil {
-		return TextScores{}, err
-	}
-	coco := cocoItems(items)
-	return TextScores{BLEU: bleu.Score, NIST: nist.Score, Padded: nist.Padded, ROUGEL: mean(rouge(coco)),
+	words, coco := splitItems(items, tokens13aLower), cocoItems(items)
+	n := nist(words)
+	return TextScores{BLEU: e2eBLEU(words).Score, NIST: n.Score, Padded: n.Padded, ROUGEL: mean(rouge(coco)),
 		CIDEr: mean(cider(coco)), Outputs: len(items)}, nil
 }

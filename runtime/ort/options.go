@@ -93,6 +93,9 @@ type Options struct {
 	FreeDims map[string]int64
 	// ProfilePrefix, if set, profiles every run into a JSON file whose name begins with it; EndProfiling names the file.
 	ProfilePrefix string
+	// LoadedPath, if set, is where the runtime writes the graph that it runs as an ONNX model of less than 2 GiB: optimized,
+	// with the nodes in the order that they run in.
+	LoadedPath string
 	// Config holds further session configuration entries of the runtime by key; they go last, over what this package sets.
 	Config map[string]string
 	// Verbose lets the runtime write warnings and errors to standard error. They can contain values of the inputs.
@@ -141,6 +144,9 @@ func (o Options) entries() ([][2]string, error) {
 			return nil, err
 		}
 		list = append(list, [2]string{"session.model_external_initializers_file_folder_path", dir})
+	}
+	if o.LoadedPath != "" {
+		list = append(list, [2]string{"session.optimized_model_filepath", o.LoadedPath})
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.Config)) {
 		list = append(list, [2]string{key, o.Config[key]})

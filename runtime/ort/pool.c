@@ -37,23 +37,25 @@ typedef struct block {
   struct block *before, *after;  // of a gap: others, in no order
   char *at;
   size_t size;
-  size_t held;  // of a gap: bytes that may lie in memory; the rest was never written, or given back
   bool gap;
+  bool spent;  // of a gap, while memory is given back: no large page is left in it
 } block;
 
 enum {
   header = 64,        // before each value, holds its block's address; keeps values aligned to cache lines
   small = 16 << 10,   // values below this come from malloc
   grain = 4 << 10,    // sizes are rounded up to pages
-  slack = 16,           // the part that may be held above what values took
+  slack = 16,         // the part that may be held above what values took
+  huge = 2 << 20,     // the system's large pages, which are asked for and, where that is enough, given back whole
   stride = 64 << 20,  // addresses become memory in steps of this
 };
 
 static struct {
   pthread_mutex_t lock;
   char *bottom, *top, *ready, *end;  // values lie below top; [bottom, ready) may be used
-  char *written;                     // above it, and above top, nothing lies in memory
-  size_t gaps_hold;                  // bytes of gaps that may lie in memory
+  char *written;                     // above it nothing lies in memory
+  char *in_memory;                   // by grain of [bottom, ready): 1 where a value was and nothing was given back since
+  size_t held;                       // bytes of these grains: what may lie in memory
   block *highest, *gaps, *spare;
   gw_pool_stats stats;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -74,10 +76,8 @@ static void drop_block(block *b) {
   pool.spare = b;
 }
 
-static void add_gap(block *b, size_t held) {
+static void add_gap(block *b) {
   b->gap = true;
-  b->held = held;
-  pool.gaps_hold += held;
   b->before = NULL;
   b->after = pool.gaps;
   if (pool.gaps != NULL) pool.gaps->before = b;
@@ -86,7 +86,6 @@ static void add_gap(block *b, size_t held) {
 
 static void remove_gap(block *b) {
   b->gap = false;
-  pool.gaps_hold -= b->held;
   if (b->before != NULL) b->before->after = b->after;
   if (b->after != NULL) b->after->before = b->before;
   if (pool.gaps == b) pool.gaps = b->after;
@@ -104,38 +103,44 @@ static block *best_gap(size_t size) {
 
 // Takes size bytes from the lower end of a gap.
 static block *take(block *g, size_t size) {
-  size_t held;
   remove_gap(g);
   if (g->size > size) {
     block *rest = new_block();
     if (rest != NULL) {  // without memory for a rest the value has it all
       rest->at = g->at + size;
       rest->size = g->size - size;
-      held = g->held < rest->size ? g->held : rest->size;
       rest->below = g;
       rest->above = g->above;
       g->above->below = rest;  // a gap is never the highest block
       g->above = rest;
       g->size = size;
-      add_gap(rest, held);
+      add_gap(rest);
     }
   }
   return g;
+}
+
+// Makes the next addresses usable, size bytes at least.
+static bool make_ready(size_t size) {
+  size_t more = (size + stride - 1) / stride * stride, ready = pool.ready - pool.bottom;
+  char *map;
+  if (more > (size_t)(pool.end - pool.ready)) more = pool.end - pool.ready;
+  if ((map = realloc(pool.in_memory, (ready + more) / grain)) == NULL) return false;
+  pool.in_memory = map;
+  memset(map + ready / grain, 0, more / grain);
+  if (mprotect(pool.ready, more, PROT_READ | PROT_WRITE) != 0) return false;
+#ifdef MADV_HUGEPAGE
+  madvise(pool.ready, more, MADV_HUGEPAGE);
+#endif
+  pool.ready += more;
+  return true;
 }
 
 // Puts a block on top of the others.
 static block *extend(size_t size) {
   block *b;
   if (size > (size_t)(pool.end - pool.top)) return NULL;
-  if (pool.top + size > pool.ready) {
-    size_t more = (pool.top + size - pool.ready + stride - 1) / stride * stride;
-    if (more > (size_t)(pool.end - pool.ready)) more = pool.end - pool.ready;
-    if (mprotect(pool.ready, more, PROT_READ | PROT_WRITE) != 0) return NULL;
-#ifdef MADV_HUGEPAGE
-    madvise(pool.ready, more, MADV_HUGEPAGE);
-#endif
-    pool.ready += more;
-  }
+  if (pool.top + size > pool.ready && !make_ready(pool.top + size - pool.ready)) return NULL;
   if ((b = new_block()) == NULL) return NULL;
   b->at = pool.top;
   b->size = size;
@@ -147,50 +152,75 @@ static block *extend(size_t size) {
   return b;
 }
 
-// What may lie in memory: values, what gaps hold, and what is left above the top.
-static size_t held(void) { return pool.stats.used + pool.gaps_hold + (size_t)(pool.written - pool.top); }
+// Bytes of [from, to) that may lie in memory.
+static size_t held_in(const char *from, const char *to) {
+  size_t i = (from - pool.bottom) / grain, end = (to - pool.bottom) / grain, n = 0;
+  for (; i < end; i++) n += (size_t)pool.in_memory[i];
+  return n * grain;
+}
+
+// A value will be written to all of its block.
+static void mark(const block *b) {
+  pool.held += b->size - held_in(b->at, b->at + b->size);
+  memset(pool.in_memory + (b->at - pool.bottom) / grain, 1, b->size / grain);
+}
 
 // Gives the whole pages of [from, to) back; they read as zeros when they are next used.
 static void give_back(char *from, char *to) {
   uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  char *first = (char *)(((uintptr_t)from + page - 1) / page * page), *last = (char *)((uintptr_t)to / page * page);
-  if (first < last) madvise(first, last - first, MADV_DONTNEED);
+  size_t freed;
+  from = (char *)(((uintptr_t)from + page - 1) / page * page);
+  to = (char *)((uintptr_t)to / page * page);
+  if (from >= to || (freed = held_in(from, to)) == 0 || madvise(from, to - from, MADV_DONTNEED) != 0) return;
+  memset(pool.in_memory + (from - pool.bottom) / grain, 0, (to - from) / grain);
+  pool.held -= freed;
 }
 
-static void empty(block *gap) {
-  give_back(gap->at, gap->at + gap->size);
-  pool.gaps_hold -= gap->held;
-  gap->held = 0;
-}
-
-static void empty_top(void) {
+static void give_back_top(void) {
   give_back(pool.top, pool.written);
   pool.written = pool.top;
 }
 
-// What may be held: what values ever took at one time, and a part of it more, so that gaps which do not quite fit are
-// not given back and asked for again all the time. That costs a run 7 % without the part, and the pages are cleared
-// by the system each time.
+// What may be held: what values ever took at one time, and a part of it more.
 static size_t may_hold(void) { return pool.stats.most_used + pool.stats.most_used / slack; }
 
-// Gives memory back that no value lies in until no more is held than may be: a value that fits into no gap then costs
-// new pages, but the peak stays near that of the values.
+static size_t excess(void) { return pool.held > may_hold() ? pool.held - may_hold() : 0; }
+
+// Gives large pages that lie whole in [from, to) back, the highest first, until no more is held than may be. Values go
+// to the lower end of a gap: what is kept there is what the next one writes to.
+static void give_back_huge(char *from, char *to) {
+  uintptr_t low = ((uintptr_t)from + huge - 1) / huge * huge, high = (uintptr_t)to / huge * huge;
+  for (; high > low && excess() > 0; high -= huge) give_back((char *)(high - huge), (char *)high);
+}
+
+// Gives memory back in which no value lies, until no more is held than may be. A value that fits into no gap then costs
+// new pages, which the system clears, but the peak stays near that of the values. Only the excess goes: with whole gaps
+// a step of GPT-2 asks for twice its memory anew, a twelfth of its time.
 static void hold_no_more(void) {
-  if (held() > may_hold() && pool.written > pool.top) empty_top();
-  while (held() > may_hold() && pool.gaps_hold > 0) {
-    block *g, *most = pool.gaps;
-    for (g = most; g != NULL; g = g->after) {
-      if (g->held > most->held) most = g;
+  block *g;
+  if (excess() > 0) give_back_huge(pool.top, pool.written);
+  while (excess() > 0) {
+    block *most = NULL;
+    for (g = pool.gaps; g != NULL; g = g->after) {
+      if (g->size >= 2 * huge && (most == NULL || g->size > most->size) && !g->spent) most = g;
     }
-    empty(most);
+    if (most == NULL) break;
+    give_back_huge(most->at, most->at + most->size);
+    most->spent = true;
   }
-  if (held() > pool.stats.most_held) pool.stats.most_held = held();
+  if (excess() > 0) give_back_top();
+  for (g = pool.gaps; g != NULL; g = g->after) {
+    if (excess() > 0) give_back(g->at, g->at + g->size);
+    g->spent = false;
+  }
+  if (pool.held > pool.stats.most_held) pool.stats.most_held = pool.held;
 }
 
 static void *alloc_locked(size_t size) {
   block *b = best_gap(size);
   b = b != NULL ? take(b, size) : extend(size);
   if (b == NULL) return NULL;
+  mark(b);
   memcpy(b->at, &b, sizeof b);
   pool.stats.used += b->size;
   if (pool.stats.used > pool.stats.most_used) pool.stats.most_used = pool.stats.used;
@@ -222,20 +252,17 @@ static block *join_below(block *b) {
 }
 
 static void free_locked(block *b) {
-  size_t held = b->size;
   pool.stats.used -= b->size;
   if (b->below != NULL && b->below->gap) {
-    held += b->below->held;
     remove_gap(b->below);
     b = join_below(b);
   }
   if (b->above != NULL && b->above->gap) {
-    held += b->above->held;
     remove_gap(b->above);
     join_below(b->above);
   }
   if (b->above != NULL) {
-    add_gap(b, held);
+    add_gap(b);
     return;
   }
   pool.top = b->at;
@@ -260,7 +287,7 @@ void gw_pool_free(void *p) {
 void gw_pool_read(gw_pool_stats *stats) {
   pthread_mutex_lock(&pool.lock);
   *stats = pool.stats;
-  stats->held = held();
+  stats->held = pool.held;
   pthread_mutex_unlock(&pool.lock);
 }
 
@@ -274,8 +301,8 @@ void gw_pool_restart(void) {
 void gw_pool_trim(void) {
   block *g;
   pthread_mutex_lock(&pool.lock);
-  for (g = pool.gaps; g != NULL; g = g->after) empty(g);
-  if (pool.written > pool.top) empty_top();
+  for (g = pool.gaps; g != NULL; g = g->after) give_back(g->at, g->at + g->size);
+  give_back_top();
   pthread_mutex_unlock(&pool.lock);
 }
 

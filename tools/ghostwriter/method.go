@@ -15,7 +15,17 @@ func methodFlags(fl *pflag.FlagSet, name string, o *runtime.MethodOptions) {
 	methodSettings(fl, o)
 }
 
+// What the settings of methods say, wherever they are taken.
+const (
+	loraRankHelp    = "lora: rank of the updates (default 4)"
+	loraAlphaHelp   = "lora: alpha; updates are multiplied with alpha/rank (default 32)"
+	loraTargetsHelp = "lora: weights that get an update, patterns as of --trainable, of names of nodes too (default attention:q+v); may be repeated"
+)
+
 // methodSettings binds the settings of methods.
 func methodSettings(fl *pflag.FlagSet, o *runtime.MethodOptions) {
+	fl.IntVar(&o.Rank, "lora-rank", 0, loraRankHelp)
+	fl.Float64Var(&o.Alpha, "lora-alpha", 0, loraAlphaHelp)
+	fl.StringSliceVar(&o.Targets, "lora-targets", nil, loraTargetsHelp)
 	fl.Uint64Var(&o.Seed, "init-seed", 0, "public seed of what a method draws: adapters, or all weights from scratch")
 }

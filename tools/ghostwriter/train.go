@@ -176,6 +176,10 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 
 	fl.StringVar(&o.Mode, "mode", "", "classification by head or infill (default by the model's output)")
 	fl.StringVar(&o.Method, "method", "", strings.Join(runtime.Methods(), ", ")+" (default full; docs/methods.md)")
+	fl.IntVar(&o.LoRARank, "lora-rank", 0, loraRankHelp)
+	fl.Float64Var(&o.LoRAAlpha, "lora-alpha", 0, loraAlphaHelp)
+	fl.StringSliceVar(&o.LoRATargets, "lora-targets", nil, loraTargetsHelp)
+	fl.BoolVar(&o.AdapterModel, "adapter-model", false, "lora: also write the model that takes onnxruntime's adapter, into adapter/")
 	fl.Uint64Var(&o.InitSeed, "init-seed", 0, "public seed of what --method draws: adapters, or all weights from scratch")
 	fl.StringVar(&o.Output, "output", "", "the output that the loss reads (default: logits, or the only one)")
 	fl.StringVar(&o.Head, "head", "", "tied: give a base model a head tied to its token embedding")
