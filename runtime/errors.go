@@ -42,7 +42,7 @@ func ExitCode(err error) int {
 		return ExitBudget
 	case errors.Is(err, onnxgrad.ErrNoGradient), errors.Is(err, separate.ErrMixed), errors.Is(err, ir.ErrUnsupported):
 		return ExitUntrainable
-	case errors.Is(err, ErrUsage), errors.Is(err, ir.ErrInvalid), errors.Is(err, dpadam.ErrInvalid), errors.Is(err, dpadam.ErrUnsupported), errors.Is(err, dpadam.ErrLedger), errors.Is(err, dpadam.ErrBudgetFile), isDeviceError(err):
+	case errors.Is(err, ErrUsage), errors.Is(err, ir.ErrInvalid), errors.Is(err, dpadam.ErrInvalid), errors.Is(err, dpadam.ErrUnsupported), errors.Is(err, dpadam.ErrLedger), errors.Is(err, dpadam.ErrBudgetFile), isDeviceError(err), isMetricsError(err):
 		return ExitUsage
 	}
 	return ExitFailed
