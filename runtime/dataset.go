@@ -37,6 +37,7 @@ type reader struct {
 	classes   int
 	maxLength int
 	formatter tokenize.Formatter
+	reserved  int64 // positions that the method takes
 }
 
 // newReader opens the tokenizer and settles mode and lengths.
@@ -45,7 +46,7 @@ func newReader(m *Model, o *FinetuneOptions) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{options: o, recipe: recipes[o.Task], prepared: p}
+	r := &reader{options: o, recipe: recipes[o.Task], prepared: p, reserved: m.reserved()}
 	if r.config, err = m.readConfig(); err != nil {
 		return nil, err
 	}
@@ -125,6 +126,10 @@ func (r *reader) settleLength() error {
 		r.maxLength = r.recipe.maxLength
 	}
 	limit := r.config.Positions
+	if limit > 0 && limit <= r.reserved {
+		return usage("--prefix-length %d leaves nothing of the model's %d positions", r.reserved, limit)
+	}
+	limit = max(limit-r.reserved, 0)
 	if fixed, ok := fixedLength(r.prepared); ok {
 		limit = fixed
 	}

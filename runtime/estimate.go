@@ -102,7 +102,7 @@ func (f *finetune) readOrAssume(ctx context.Context) (err error) {
 		return f.read(ctx)
 	}
 	o := f.options
-	r := &reader{options: o, recipe: recipes[o.Task], prepared: f.prepared}
+	r := &reader{options: o, recipe: recipes[o.Task], prepared: f.prepared, reserved: f.model.reserved()}
 	if r.config, err = f.model.readConfig(); err != nil {
 		return err
 	}

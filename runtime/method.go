@@ -20,6 +20,10 @@ type MethodOptions struct {
 	Rank    int      // lora: r
 	Alpha   float64  // lora: α
 	Targets []string // lora: patterns of the weights that get an update
+	// PrefixLength and PrefixMid are positions, and units of the network that makes them while they are
+	// trained; PrefixDirect trains them without one.
+	PrefixLength, PrefixMid int
+	PrefixDirect            bool
 	// AdapterModel also writes the model that takes onnxruntime's adapter.
 	AdapterModel bool
 	// Seed draws initial values: of adapters, or of the whole model trained from
@@ -48,6 +52,7 @@ var methods = map[string]func(MethodOptions) (method, error){
 	"head-only":      preset{name: "head-only", patterns: []string{"part:" + ghost.PartHead}}.method,
 	"top2":           preset{name: "top2", patterns: []string{"layers:top2", "part:" + ghost.PartFinalNorm + "+" + ghost.PartHead}}.method,
 	"lora":           newLoRA,
+	"prefix":         newPrefix,
 	"scratch":        newFromScratch,
 }
 
@@ -64,7 +69,8 @@ func newMethod(o MethodOptions) (method, error) {
 
 // method returns what --method and its settings name.
 func (o *FinetuneOptions) method() MethodOptions {
-	return MethodOptions{Name: o.Method, Rank: o.LoRARank, Alpha: o.LoRAAlpha, Targets: o.LoRATargets, AdapterModel: o.AdapterModel, Seed: o.InitSeed}
+	return MethodOptions{Name: o.Method, Rank: o.LoRARank, Alpha: o.LoRAAlpha, Targets: o.LoRATargets, AdapterModel: o.AdapterModel,
+		PrefixLength: o.PrefixLength, PrefixMid: o.PrefixMid, PrefixDirect: o.PrefixDirect, Seed: o.InitSeed}
 }
 
 // Adapt makes the model one that is trained by a method: from here on Prepared is the
@@ -205,10 +211,19 @@ func (o *FinetuneOptions) validateMethod() error {
 	}{
 		"--lora-rank": {o.LoRARank != 0, "lora"}, "--lora-alpha": {o.LoRAAlpha != 0, "lora"}, "--lora-targets": {len(o.LoRATargets) > 0, "lora"},
 		"--adapter-model": {o.AdapterModel, "lora"},
+		"--prefix-length": {o.PrefixLength != 0, "prefix"}, "--prefix-mid": {o.PrefixMid != 0, "prefix"}, "--prefix-direct": {o.PrefixDirect, "prefix"},
 	} {
 		if s.given && o.Method != s.method {
 			return usage("%s belongs to --method %s", flag, s.method)
 		}
 	}
 	return nil
+}
+
+// reserved is the number of positions that the method takes from a text.
+func (m *Model) reserved() int64 {
+	if x, ok := m.method.(interface{ reserved() int64 }); ok {
+		return x.reserved()
+	}
+	return 0
 }

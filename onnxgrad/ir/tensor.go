@@ -238,6 +238,13 @@ func NewBool(name string, dims []int64, data []bool) *Tensor {
 	return &Tensor{Name: name, DType: Bool, Dims: slices.Clone(dims), raw: raw}
 }
 
+// Renamed returns a numeric tensor of the same data under another name.
+func (t *Tensor) Renamed(name string) *Tensor {
+	c := *t
+	c.Name = name
+	return &c
+}
+
 // Widened returns a float32 view of a floating tensor, converted when read.
 func (t *Tensor) Widened() *Tensor {
 	if t.DType == Float32 || !t.DType.IsFloat() {

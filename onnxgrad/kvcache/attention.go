@@ -144,6 +144,10 @@ func (r *rewriter) passes(n *ir.Node) (from string, ok bool) {
 		return "", false
 	}
 	switch n.Op {
+	case "Concat": // keys and values that every text has stand in front of the tokens'
+		front, last := n.Inputs[:len(n.Inputs)-1], n.Inputs[len(n.Inputs)-1]
+		own := slices.ContainsFunc(front, func(in string) bool { return r.content[in] || r.before.Of(in).Shape == nil })
+		return last, r.content[last] && !own && r.alongTokens(n, last)
 	case "Transpose", "Reshape", "Expand", "Unsqueeze", "Squeeze", "Identity", "Cast":
 		return n.Input(0), r.content[n.Input(0)]
 	case "Mul", "Div":
@@ -156,6 +160,16 @@ func (r *rewriter) passes(n *ir.Node) (from string, ok bool) {
 		return data, r.content[data] && !r.content[other] && one
 	}
 	return "", false
+}
+
+// alongTokens reports that n joins along the axis of the last operand that counts its tokens.
+func (r *rewriter) alongTokens(n *ir.Node, last string) bool {
+	info := r.before.Of(last)
+	if !info.Ranked {
+		return false
+	}
+	axis := clampAxis(n.Int("axis", 0), info.Rank())
+	return axis < info.Rank() && sym.Equal(info.Shape[axis], sym.Var(newDim))
 }
 
 // join emits past, new and present of a cut and returns the joined value in the cut's form.

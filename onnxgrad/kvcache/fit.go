@@ -69,7 +69,7 @@ func (r *rewriter) fitOperand(c *ir.Node, i int, outside []int) (string, error) 
 		switch {
 		case !d.Contains(pastDim):
 			others = others || d.Contains(batchDim)
-		case at >= 0 && (sym.Equal(d, content[at]) || isWhole(d) && isWhole(content[at])): // the keys' axis
+		case at >= 0 && (sym.SameOrFails(d, content[at]) || isWhole(d) && isWhole(content[at])): // the keys' axis
 			others = true
 		case at >= 0 && axis < 0 && isWhole(d) && sym.Equal(content[at], sym.Var(newDim)):
 			axis = k

@@ -37,8 +37,11 @@ func set(names ...string) map[string]bool {
 }
 
 // counts reports whether an axis counts new tokens, so that joining along it would mix them. The axis of past and new
-// tokens together is that of keys, over which attention may join.
-func counts(d sym.Dim) bool { return d.Contains(newDim) && !isWhole(d) }
+// tokens together is that of keys, over which attention may join, with those in front of it that every text has.
+func counts(d sym.Dim) bool {
+	front, fixed := sym.Sub(d, whole).Const()
+	return d.Contains(newDim) && !isWhole(d) && !(fixed && front >= 0)
+}
 
 // separate refuses a node that mixes positions other than as attention over keys. It is called when the node's results are
 // inferred.

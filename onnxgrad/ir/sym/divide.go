@@ -201,19 +201,34 @@ func Broadcast(a, b Dim) (d Dim, ok bool) {
 func SameOrFails(a, b Dim) bool { return Equal(a, b) || minOf(a, b) || minOf(b, a) }
 
 // minOf reports that m = min(c, d) for a constant c of 2 or more: then m = 1 only
-// where d = 1.
+// where d = 1. min(c, e) + k is min(c+k, e+k).
 func minOf(m, d Dim) bool {
-	s, ok := m.Symbol()
+	s, k, ok := m.shifted()
 	if !ok || s.Op != "min" {
 		return false
 	}
 	for i, op := range s.Args {
 		c, isConst := s.Args[1-i].Const()
-		if Equal(op, d) && isConst && c >= 2 {
+		if isConst && c+k >= 2 && Equal(Add(op, Const(k)), d) {
 			return true
 		}
 	}
 	return false
+}
+
+// shifted reads d as a symbol plus a constant.
+func (d Dim) shifted() (s *Symbol, k int64, ok bool) {
+	for _, t := range d.terms {
+		switch {
+		case len(t.vars) == 0:
+			k = t.coef
+		case s == nil && len(t.vars) == 1 && t.coef == 1:
+			s = t.vars[0]
+		default:
+			return nil, 0, false
+		}
+	}
+	return s, k, s != nil
 }
 
 // operations rebuild an opaque symbol from new operands.

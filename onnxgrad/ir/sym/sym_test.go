@@ -55,6 +55,8 @@ func TestBroadcast(tt *testing.T) {
 		{Const(4), Const(5), "", false},
 		{b, Const(5), "5", true},
 		{t, Min(Const(64), t), "sequence", true},
+		{Sub(Min(Const(64), Add(t, Const(3))), Const(3)), t, "sequence", true}, // min(61, t)
+		{Sub(Min(Const(4), Add(t, Const(3))), Const(3)), t, "broadcast(min(4,sequence+3)-3,sequence)", true},
 		{Min(Const(1), t), t, "broadcast(min(1,sequence),sequence)", true},
 		{b, t, "broadcast(batch,sequence)", true},
 	}
