@@ -88,6 +88,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.versionCommand(), a.inspectCommand(), a.runCommand(), a.gradnormsCommand(), a.compileCommand(),
 		a.trainCommand(), a.estimateCommand(), a.generateCommand(), a.classifyCommand(), a.embedCommand(), a.scoreCommand(), a.convertCommand(), a.tokenizeCommand(),
 		a.serveCommand(), a.privacyCommand(), a.budgetCommand(), a.searchCommand(), a.auditCommand(), a.benchCommand())
+	root.AddCommand(a.sweepCommand(), a.reportCommand())
 	for _, c := range root.Commands() {
 		checkArguments(c)
 	}
