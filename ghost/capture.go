@@ -35,7 +35,7 @@ func newCollector(b *onnxgrad.Builder, proof *separate.Proof, trained []Paramete
 func (c *collector) add(name, gradient string, p part) {
 	g := c.found[name]
 	if g == nil {
-		g = &gathered{param: c.trained[name]}
+		g = &gathered{param: c.trained[name], begun: c.builder.Emitted(gradient)}
 		c.found[name] = g
 		c.order = append(c.order, name)
 	}

@@ -44,7 +44,8 @@ type part struct {
 type gathered struct {
 	param    Parameter
 	parts    []part
-	complete int // when the backward pass has all it is made of
+	begun    int // when the backward pass has the first of what it is made of
+	complete int // and when all
 }
 
 // matrix returns the extents [r,c] that a parameter of that shape is seen with.

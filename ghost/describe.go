@@ -35,6 +35,9 @@ func (c *compiler) describe() error {
 		"ghostwriter.loss":           c.spec.Loss,
 		"ghostwriter.output_privacy": "the sums are clipped, not noised: not private by themselves",
 	}
+	if c.spec.Memory.IsLow() {
+		c.Graph.Metadata["ghostwriter.memory"] = string(LowMemory)
+	}
 	if len(p.Groups) == 0 {
 		return nil
 	}

@@ -181,7 +181,8 @@ type compiler struct {
 	loss      *onnxgrad.Loss
 	head      *head // whose logits are computed in chunks; nil where they are whole
 	collected *collector
-	sections  []string // of norms, in the order of the backward pass
+	sections  []string          // of norms, in the order of the backward pass
+	adjoints  map[string]string // gradients by value
 }
 
 func (c *compiler) run() error {
@@ -252,7 +253,8 @@ func (c *compiler) hooked() error {
 	if err != nil {
 		return err
 	}
-	_, err = onnxgrad.Gradients(c.Builder, onnxgrad.Request{Seeds: seeds, Trainable: names(c.chosen), Hook: c.collected, Proof: c.model.Proof})
+	c.adjoints = map[string]string{}
+	_, err = onnxgrad.Gradients(c.Builder, onnxgrad.Request{Seeds: seeds, Trainable: names(c.chosen), Hook: c.collected, Proof: c.model.Proof, Adjoints: c.adjoints})
 	if err != nil {
 		return err
 	}
@@ -483,14 +485,38 @@ func (c *compiler) finish() error {
 	order := slices.Clone(c.sections)
 	slices.Reverse(order)
 	order = append(order, "factor")
-	for i := len(c.sections) - 1; i >= 0; i-- {
-		order = append(order, fmt.Sprintf("sum/%05d", i))
+	if c.collected != nil {
+		order = append(order, c.sumSections()...)
 	}
 	if err := c.Finish(append(order, "outputs")...); err != nil {
 		return err
 	}
 	c.Graph.Prune()
+	if c.spec.Memory.IsLow() && c.collected != nil {
+		return c.recompute()
+	}
 	return nil
+}
+
+// sumSections orders the sums, the first last in the file, as the backward pass has all
+// that they are made of; in low memory as it has the first of it. What sums are made of
+// is then there or made again, and what comes first is the largest, the gradient of a
+// language model's logits; where everything is kept, a large sum had better come late.
+func (c *compiler) sumSections() []string {
+	at := make([]int, len(c.collected.order))
+	for i := range at {
+		at[i] = i
+	}
+	begun := func(i int) int { return c.collected.found[c.collected.order[i]].begun }
+	slices.Reverse(at)
+	if c.spec.Memory.IsLow() {
+		slices.SortStableFunc(at, func(a, b int) int { return begun(b) - begun(a) })
+	}
+	out := make([]string, len(at))
+	for k, i := range at {
+		out[k] = fmt.Sprintf("sum/%05d", i)
+	}
+	return out
 }
 
 func names(params []Parameter) []string {

@@ -174,6 +174,14 @@ func (b *Builder) Finish(last ...string) error {
 	if b.err != nil {
 		return b.err
 	}
+	b.flush(last...)
+	b.foldProducts()
+	b.declareShapes()
+	return b.Graph.Sort()
+}
+
+// flush moves the sections into the graph in the order that Finish says.
+func (b *Builder) flush(last ...string) {
 	for _, s := range b.order {
 		if !slices.Contains(last, s) {
 			b.Graph.Nodes = append(b.Graph.Nodes, b.sections[s]...)
@@ -183,9 +191,6 @@ func (b *Builder) Finish(last ...string) error {
 		b.Graph.Nodes = append(b.Graph.Nodes, b.sections[s]...)
 	}
 	b.sections, b.order = map[string][]*ir.Node{}, nil
-	b.foldProducts()
-	b.declareShapes()
-	return b.Graph.Sort()
 }
 
 // declareShapes writes the inferred shapes as value infos: equal symbolic

@@ -25,6 +25,9 @@ type Request struct {
 	// parameter is summed over all records.
 	Hook  Hook
 	Proof *separate.Proof
+	// Adjoints, when set, receives the gradient of every value that has one: of a
+	// value that depends on no record, the gradients by record.
+	Adjoints map[string]string
 }
 
 // A Hook receives the per-example gradients of parameters.
@@ -233,6 +236,9 @@ func (w *walk) collect(value string) string {
 			shape = slices.Concat(w.Shape(sum)[:1], shape)
 		}
 		sum = w.Expand(sum, shape)
+	}
+	if w.Adjoints != nil {
+		w.Adjoints[value] = sum
 	}
 	return sum
 }

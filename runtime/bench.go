@@ -23,8 +23,9 @@ type BenchOptions struct {
 	// Every length is measured with every microbatch.
 	Lengths, Microbatches []int
 	// Variants are the names of what is measured, of BenchVariants; nil takes all
-	// but the logical step.
+	// but the logical step, and those of low memory only if Memory says so.
 	Variants []string
+	Memory   ghost.Memory
 	// Rounds is how often everything is timed, after one round that is not; 0
 	// takes 5.
 	Rounds int
@@ -158,9 +159,14 @@ func (o *BenchOptions) defaults() error {
 	if o.Message == nil {
 		o.Message = func(string) {}
 	}
+	memory, err := ParseMemoryMode(string(o.Memory))
+	if err != nil {
+		return err
+	}
+	o.Memory = memory
 	if len(o.Variants) == 0 {
 		for _, v := range benchVariants {
-			if v.name != "logical" || o.Logical > 0 {
+			if v.byDefault(o) {
 				o.Variants = append(o.Variants, v.name)
 			}
 		}

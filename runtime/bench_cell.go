@@ -17,8 +17,8 @@ const benchClipNorm = 0.1
 type benchCell struct {
 	*bench
 	BenchCell
-	programs map[ghost.Pass]*ghost.Program
-	steps    map[ghost.Pass]*step
+	programs map[benchProgram]*ghost.Program
+	steps    map[benchProgram]*step
 	shared   *Batch
 	closers  []func() error
 	see      func(*microSum) // shows a test what a run computed
@@ -28,7 +28,7 @@ func (b *bench) newCell(length, size int) *benchCell {
 	return &benchCell{
 		bench:     b,
 		BenchCell: BenchCell{Model: b.Name, Loss: b.Loss, Length: length, Microbatch: size, Tokens: length * size},
-		programs:  map[ghost.Pass]*ghost.Program{}, steps: map[ghost.Pass]*step{},
+		programs:  map[benchProgram]*ghost.Program{}, steps: map[benchProgram]*step{},
 	}
 }
 
@@ -72,7 +72,7 @@ func (c *benchCell) close() {
 	for _, s := range c.steps {
 		_ = s.Close()
 	}
-	c.closers, c.steps = nil, map[ghost.Pass]*step{}
+	c.closers, c.steps = nil, map[benchProgram]*step{}
 	goruntime.GC()
 }
 
@@ -171,16 +171,19 @@ func (c *benchCell) peaks(ctx context.Context, all []*timed) (err error) {
 	return nil // what was timed is worth a report even where a peak was interrupted
 }
 
-// program compiles a pass, once in a cell.
-func (c *benchCell) program(pass ghost.Pass) (*ghost.Program, error) {
-	if p := c.programs[pass]; p != nil {
+// program compiles a program, once in a cell.
+func (c *benchCell) program(of benchProgram) (*ghost.Program, error) {
+	if p := c.programs[of]; p != nil {
 		return p, nil
 	}
-	p, err := c.prepared.Compile(ghost.Spec{Loss: c.BenchOptions.Loss, Pass: pass, ClipNorm: benchClipNorm, Length: int64(c.Length), Records: int64(c.Microbatch), RowsApart: rowsApart, SumsKept: true})
+	p, err := c.prepared.Compile(ghost.Spec{
+		Loss: c.BenchOptions.Loss, Pass: of.pass, Memory: of.memory, ClipNorm: benchClipNorm, Length: int64(c.Length), Records: int64(c.Microbatch),
+		RowsApart: rowsApart, SumsKept: true,
+	})
 	if err != nil {
 		return nil, usageUnless(err)
 	}
-	c.programs[pass] = p
+	c.programs[of] = p
 	return p, nil
 }
 
@@ -196,8 +199,8 @@ func (c *benchCell) impossible() (string, error) {
 	return c.tooLarge()
 }
 
-// session opens a pass, once in a cell.
-func (c *benchCell) session(pass ghost.Pass) (*step, error) {
+// session opens a program, once in a cell.
+func (c *benchCell) session(pass benchProgram) (*step, error) {
 	if s := c.steps[pass]; s != nil {
 		return s, nil
 	}
@@ -217,7 +220,7 @@ func (c *benchCell) session(pass ghost.Pass) (*step, error) {
 }
 
 // peak predicts the memory of the values of a pass, whose session is open.
-func (c *benchCell) peak(pass ghost.Pass) ghost.Peak {
+func (c *benchCell) peak(pass benchProgram) ghost.Peak {
 	return peakOf(c.programs[pass], c.steps[pass], int64(c.Microbatch), int64(c.Length))
 }
 
@@ -230,7 +233,7 @@ func (c *benchCell) tooLarge() (string, error) {
 		limit = availableMemory()
 	}
 	var sum, most, held int64
-	seen := map[ghost.Pass]bool{}
+	seen := map[benchProgram]bool{}
 	for _, name := range c.BenchOptions.Variants {
 		v := variant(name)
 		switch v.name {

@@ -28,7 +28,7 @@ func (c *benchCell) openLogical() (benchRun, error) {
 
 // openTrainer prepares a trainer of steps that sample every record.
 func (c *benchCell) openTrainer() (*trainer, error) {
-	s, _, err := c.step(ghost.Clipped)
+	s, _, err := c.step(clipped)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
@@ -17,9 +18,26 @@ const (
 // A benchVariant is a way to compute something of one microbatch.
 type benchVariant struct {
 	name, what string
-	passes     []ghost.Pass // the programs it runs
+	passes     []benchProgram // the programs it runs
 	open       func(c *benchCell) (benchRun, error)
 }
+
+// A benchProgram names a program of a cell.
+type benchProgram struct {
+	pass   ghost.Pass
+	memory ghost.Memory
+}
+
+// The programs of the variants.
+var (
+	lossesAlone   = benchProgram{ghost.Losses, ghost.NormalMemory}
+	clipped       = benchProgram{ghost.Clipped, ghost.NormalMemory}
+	clippedLow    = benchProgram{ghost.Clipped, ghost.LowMemory}
+	normsAlone    = benchProgram{ghost.Norms, ghost.NormalMemory}
+	normsAloneLow = benchProgram{ghost.Norms, ghost.LowMemory}
+	weighted      = benchProgram{ghost.Weighted, ghost.NormalMemory}
+	weightedLow   = benchProgram{ghost.Weighted, ghost.LowMemory}
+)
 
 // A benchRun does a variant's work once.
 type benchRun func(ctx context.Context) error
@@ -27,11 +45,19 @@ type benchRun func(ctx context.Context) error
 // benchVariants in the order of a report.
 var benchVariants = []benchVariant{
 	{"forward", "onnxruntime's forward pass of the model's file, logits", nil, (*benchCell).openForward},
-	{benchPlain, "not private: forward, backward, summed gradient", []ghost.Pass{ghost.Weighted}, (*benchCell).openPlain},
-	{"dp", "private, one pass (book-keeping): losses, norms, factors, clipped sum", []ghost.Pass{ghost.Clipped}, (*benchCell).openClipped},
-	{"dp-two-pass", "private, two passes: norms, then the weighted sum", []ghost.Pass{ghost.Norms, ghost.Weighted}, (*benchCell).openTwoPass},
+	{benchPlain, "not private: forward, backward, summed gradient", []benchProgram{weighted}, (*benchCell).openPlain},
+	{"dp", "private, one pass (book-keeping): losses, norms, factors, clipped sum", []benchProgram{clipped}, clippedBy(clipped)},
+	{"dp-low", "dp with --memory low: activations and gradients computed again", []benchProgram{clippedLow}, clippedBy(clippedLow)},
+	{"dp-two-pass", "private, two passes: norms, then the weighted sum", []benchProgram{normsAlone, weighted}, twoPassBy(normsAlone, weighted)},
+	{"dp-two-pass-low", "dp-two-pass with --memory low", []benchProgram{normsAloneLow, weightedLow}, twoPassBy(normsAloneLow, weightedLow)},
 	{benchProducts, "the step's products with weights alone: the ceiling", nil, (*benchCell).openProducts},
-	{"logical", "a whole private step: microbatches, exact sum, noise, Adam", []ghost.Pass{ghost.Clipped}, (*benchCell).openLogical},
+	{"logical", "a whole private step: microbatches, exact sum, noise, Adam", []benchProgram{clipped}, (*benchCell).openLogical},
+}
+
+// byDefault reports a variant that is measured where none is named.
+func (v benchVariant) byDefault(o *BenchOptions) bool {
+	low := slices.ContainsFunc(v.passes, func(p benchProgram) bool { return p.memory.IsLow() })
+	return (v.name != "logical" || o.Logical > 0) && (!low || o.Memory.IsLow())
 }
 
 // BenchVariants names what Bench can measure.
@@ -55,7 +81,7 @@ func variant(name string) benchVariant {
 
 // openForward runs the model's file as it is, in a plain session.
 func (c *benchCell) openForward() (benchRun, error) {
-	p, err := c.program(ghost.Losses) // names the inputs
+	p, err := c.program(lossesAlone) // names the inputs
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +153,7 @@ func (c *benchCell) ones() ([]float32, *ort.Tensor, error) {
 }
 
 func (c *benchCell) openPlain() (benchRun, error) {
-	s, feeds, err := c.step(ghost.Weighted)
+	s, feeds, err := c.step(weighted)
 	if err != nil {
 		return nil, err
 	}
@@ -138,12 +164,14 @@ func (c *benchCell) openPlain() (benchRun, error) {
 	return c.summing(s, feeds, map[string]*ort.Tensor{s.program.Weight: ones})
 }
 
-func (c *benchCell) openClipped() (benchRun, error) {
-	s, feeds, err := c.step(ghost.Clipped)
-	if err != nil {
-		return nil, err
+func clippedBy(program benchProgram) func(c *benchCell) (benchRun, error) {
+	return func(c *benchCell) (benchRun, error) {
+		s, feeds, err := c.step(program)
+		if err != nil {
+			return nil, err
+		}
+		return c.summing(s, feeds, nil)
 	}
-	return c.summing(s, feeds, nil)
 }
 
 // summing runs a step whose sums stay where the run leaves them, as in training.
@@ -166,12 +194,16 @@ func (c *benchCell) summing(s *step, feeds, options map[string]*ort.Tensor) (ben
 	}, nil
 }
 
-func (c *benchCell) openTwoPass() (benchRun, error) {
-	norms, feeds, err := c.step(ghost.Norms)
+func twoPassBy(first, second benchProgram) func(c *benchCell) (benchRun, error) {
+	return func(c *benchCell) (benchRun, error) { return c.openTwoPass(first, second) }
+}
+
+func (c *benchCell) openTwoPass(first, then benchProgram) (benchRun, error) {
+	norms, feeds, err := c.step(first)
 	if err != nil {
 		return nil, err
 	}
-	second, _, err := c.step(ghost.Weighted)
+	second, _, err := c.step(then)
 	if err != nil {
 		return nil, err
 	}
@@ -200,9 +232,9 @@ func (c *benchCell) openTwoPass() (benchRun, error) {
 	}, nil
 }
 
-// step opens the program of a pass, once in a cell, and feeds it the batch.
-func (c *benchCell) step(pass ghost.Pass) (*step, map[string]*ort.Tensor, error) {
-	p, err := c.program(pass)
+// step opens a program, once in a cell, and feeds it the batch.
+func (c *benchCell) step(program benchProgram) (*step, map[string]*ort.Tensor, error) {
+	p, err := c.program(program)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -213,7 +245,7 @@ func (c *benchCell) step(pass ghost.Pass) (*step, map[string]*ort.Tensor, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := c.session(pass)
+	s, err := c.session(program)
 	if err != nil {
 		return nil, nil, err
 	}

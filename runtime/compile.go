@@ -11,6 +11,7 @@ type CompileOptions struct {
 	ClipShares          ghost.Sharing
 	Length              int64
 	PerParameter        bool
+	Memory              ghost.Memory // "" is normal
 	Trainable, Freeze   []string
 }
 
@@ -18,7 +19,7 @@ type CompileOptions struct {
 // clipped sums in one pass) as a plain ONNX model to path and returns what its
 // inputs and outputs mean. It needs no runtime library.
 func (m *Model) Compile(path string, o CompileOptions) (*ghost.Program, error) {
-	check := GradNormsOptions{ClipNorm: o.ClipNorm, ClipGamma: o.ClipGamma, Clip: o.Clip, ClipPer: o.ClipPer, ClipShares: o.ClipShares}
+	check := GradNormsOptions{ClipNorm: o.ClipNorm, ClipGamma: o.ClipGamma, Clip: o.Clip, ClipPer: o.ClipPer, ClipShares: o.ClipShares, Memory: o.Memory}
 	if err := check.defaults(); err != nil {
 		return nil, err
 	}
@@ -28,7 +29,7 @@ func (m *Model) Compile(path string, o CompileOptions) (*ghost.Program, error) {
 	}
 	program, err := p.Compile(ghost.Spec{
 		Loss: o.Loss, Pass: ghost.Clipped, Clip: check.Clip, ClipNorm: float32(check.ClipNorm), ClipGamma: float32(check.ClipGamma),
-		ClipPer: check.ClipPer, ClipShares: check.ClipShares, Length: o.Length, Trainable: o.Trainable, Freeze: o.Freeze, PerParameter: o.PerParameter, KeepWeights: true,
+		ClipPer: check.ClipPer, ClipShares: check.ClipShares, Length: o.Length, Trainable: o.Trainable, Freeze: o.Freeze, PerParameter: o.PerParameter, KeepWeights: true, Memory: o.Memory,
 	})
 	if err != nil {
 		return nil, usageUnless(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/tokenize"
 )
 
@@ -22,14 +23,10 @@ type Estimate struct {
 	Stamp           string
 
 	Microbatch int // records of one run
+	Mode       ghost.Memory
 	Memory     MemoryUse
 	Lengths    []LengthEstimate
 	Time       *TimeEstimate // nil where nothing was measured
-
-	Recipe      string        // whose values stand for those that were not given
-	BatchReason string        // where the expected batch comes from
-	Batches     []BatchChoice // other batches at the same epochs and target; empty without a target
-	Warnings    []string      // what goes against the paper's guidance
 }
 
 // A LengthEstimate is one padding length of the run.
@@ -76,9 +73,6 @@ func EstimateRun(ctx context.Context, o FinetuneOptions, e EstimateOptions) (_ *
 		}
 	}
 	out, err := f.estimate()
-	if err == nil {
-		err = f.advise(out)
-	}
 	if err != nil || !e.Measure {
 		return out, err
 	}
@@ -87,9 +81,6 @@ func EstimateRun(ctx context.Context, o FinetuneOptions, e EstimateOptions) (_ *
 
 // checkEstimate is Finetune's check without what only a run needs.
 func (f *finetune) checkEstimate(context.Context) error {
-	if err := f.options.takeRecipe(); err != nil {
-		return err
-	}
 	o := *f.options
 	o.Out = cmp.Or(o.Out, ".")
 	switch {
@@ -113,10 +104,7 @@ func (f *finetune) readOrAssume(ctx context.Context) (err error) {
 		return f.read(ctx)
 	}
 	o := f.options
-	r := &reader{options: o, prepared: f.prepared, reserved: f.model.reserved()}
-	if r.recipe, err = o.recipe(); err != nil {
-		return err
-	}
+	r := &reader{options: o, recipe: recipes[o.Task], prepared: f.prepared, reserved: f.model.reserved()}
 	if r.config, err = f.model.readConfig(); err != nil {
 		return err
 	}
@@ -126,7 +114,6 @@ func (f *finetune) readOrAssume(ctx context.Context) (err error) {
 	if err := r.settleLength(); err != nil {
 		return err
 	}
-	f.mode = r.mode
 	f.data = &dataset{loss: r.loss(), labelWords: []int64{0, 1}}
 	longest := r.maxLength
 	if fixed, ok := fixedLength(f.prepared); ok {
@@ -144,7 +131,7 @@ func (f *finetune) estimate() (*Estimate, error) {
 	out := &Estimate{
 		Epsilon: math.NaN(), Delta: s.Delta, NoiseMultiplier: s.NoiseMultiplier, SampleRate: s.SampleRate, Steps: s.Steps,
 		ExpectedBatch: s.ExpectedBatch, Records: s.Records, Coordinates: s.Dim, Stamp: f.plan.Stamp(),
-		Microbatch: f.trainer.size, Memory: f.use,
+		Microbatch: f.trainer.size, Mode: f.memoryMode(), Memory: f.use,
 	}
 	var err error
 	if f.plan.Private() {
@@ -207,9 +194,6 @@ func (f *finetune) settlePlan(ctx context.Context) (err error) {
 		rows = f.options.Records
 	}
 	facts := planFacts{rows, elements(f.program.Trained), f.model.method.describe(), t.size, len(f.data.buckets.Edges()) + f.options.planted.buckets(), f.program.Groups, evaluation}
-	if err := f.settleOptions(facts); err != nil {
-		return err
-	}
 	if f.plan, err = f.options.plan(ctx, facts); err != nil {
 		return err
 	}

@@ -99,10 +99,9 @@ type finetune struct {
 	place  workplace         // where it computes
 	memory *ort.DeviceMemory // of the weights; nil where they lie in main memory
 
-	held       int64 // bytes of the run's vectors
-	estimating bool  // nothing is written
-	origin     batchOrigin
-	mode       string    // of classification
+	held       int64     // bytes of the run's vectors
+	lowered    bool      // --memory auto chose low
+	estimating bool      // nothing is written
 	use        MemoryUse // what the run is predicted to take
 	restore    func()    // of the collector's limit
 
@@ -170,7 +169,6 @@ func (f *finetune) read(ctx context.Context) (err error) {
 	if f.reader, err = newReader(f.model, f.options); err != nil {
 		return err
 	}
-	f.mode = f.reader.mode
 	if f.data, err = f.reader.read(ctx, f.options.Train, "train", f.options.UnitColumn, f.options.canaries...); err != nil {
 		return err
 	}
@@ -187,7 +185,7 @@ func (f *finetune) compile(ctx context.Context) error {
 		Loss: f.data.loss, Clip: o.clipRule(), ClipNorm: float32(o.clipNorm()), ClipGamma: float32(o.clipGamma()),
 		ClipPer: ghost.Grouping(o.ClipPer), ClipShares: ghost.Sharing(o.ClipShares),
 		Trainable: o.trained, Freeze: o.Freeze,
-		Precision: ghost.Precision(o.Precision), Emulated: o.emulated, Records: int64(o.Microbatch),
+		Precision: ghost.Precision(o.Precision), Emulated: o.emulated, Records: int64(o.Microbatch), Memory: f.memoryMode(),
 	}
 	t := &trainer{options: o, data: f.data, ranks: f.ranks}
 	f.trainer = t
@@ -230,21 +228,22 @@ func (f *finetune) settleSize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := f.trainer
-	if t.size, err = f.ranks.least(f.settleMemory(ctx, planned)); err != nil {
+	size, err := f.ranks.least(f.settleMemory(ctx, planned))
+	if err != nil {
 		return err
 	}
-	t.fixed = t.fixed || f.oneShape()
-	return f.planFor(ctx, t.size)
+	t := f.trainer // which the memory mode may have changed
+	t.size, t.fixed = size, t.fixed || f.oneShape()
+	return f.planFor(ctx, size)
 }
 
 // settle chooses the microbatch, loads the weights, tries a run of padding on
 // every program, and fixes the plan. Nothing is charged before all that works.
 func (f *finetune) settle(ctx context.Context) (err error) {
-	t := f.trainer
 	if err := f.settleSize(ctx); err != nil {
 		return err
 	}
+	t := f.trainer
 	for _, s := range t.sets() {
 		s.forget()
 	}
@@ -291,13 +290,20 @@ func (f *finetune) plannedMicrobatch() (int, error) {
 	return record.Plan().Spec().Microbatch, nil
 }
 
-// settleMemory fixes what a run holds and the records of one run of the graph.
-// A unit that needs several runs needs a vector for their sum.
+// settleMemory fixes what a run holds and the records of one run of the graph, and
+// where it is for us to choose the memory mode.
 func (f *finetune) settleMemory(ctx context.Context, planned int) (size int, err error) {
-	k := f.options.recordsPerUnit()
-	if k > 0 {
+	if f.options.recordsPerUnit() > 0 {
 		planned = 0 // the plan's microbatch is one unit, whatever runs it takes
 	}
+	size, err = f.settleRows(ctx, planned)
+	return f.lowerMemory(ctx, planned, size, err)
+}
+
+// settleRows is settleMemory in one mode. A unit that needs several runs needs a
+// vector for their sum.
+func (f *finetune) settleRows(ctx context.Context, planned int) (size int, err error) {
+	k := f.options.recordsPerUnit()
 	if err := f.openSessions(ctx); err != nil {
 		return 0, err
 	}
@@ -394,9 +400,7 @@ func (f *finetune) begin(ctx context.Context) error {
 		return err
 	}
 	if o.Debug {
-		if f.debug, err = newDebugLog(f.out.path, f.plan.Stamp(), f.taken+1); err == nil {
-			err = f.debug.dropped(f.out.path, f.data, f.valid)
-		}
+		f.debug, err = newDebugLog(f.out.path, f.plan.Stamp(), f.taken+1)
 	}
 	return err
 }
@@ -457,7 +461,6 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 // train takes the steps.
 func (f *finetune) train(ctx context.Context) error {
 	o := f.options
-	f.announceRecipe()
 	f.announce()
 	f.announceRanks()
 	if f.taken > 0 || o.Resume {

@@ -23,7 +23,8 @@ type GradNormsOptions struct {
 	PerParameter      bool
 	Sum               bool // also return Σ factor·gradient
 	Trainable, Freeze []string
-	TwoPass           bool // ghost by two passes instead of book-keeping
+	TwoPass           bool         // ghost by two passes instead of book-keeping
+	Memory            ghost.Memory // with method ghost; "" is normal
 	// Precision is that of the products, with method ghost on a GPU; "" is fp32.
 	Precision ghost.Precision
 
@@ -77,6 +78,9 @@ func (o *GradNormsOptions) defaults() error {
 	if _, err := ghost.ParseClipRule(string(o.Clip)); err != nil {
 		return usage("%w", err)
 	}
+	if _, err := ghost.ParseMemory(string(o.Memory)); err != nil {
+		return usage("--memory: %w", err)
+	}
 	return nil
 }
 
@@ -112,7 +116,7 @@ func (g *gradNorms) compile(pass ghost.Pass) (*step, error) {
 	o := g.options
 	program, err := g.prepared.Compile(ghost.Spec{
 		Loss: o.Loss, Pass: pass, Clip: o.Clip, ClipNorm: float32(o.ClipNorm), ClipGamma: float32(o.ClipGamma),
-		Precision: o.Precision, Emulated: o.emulated, HeadChunks: o.headChunks,
+		Precision: o.Precision, Emulated: o.emulated, HeadChunks: o.headChunks, Memory: o.Memory,
 		ClipPer: o.ClipPer, ClipShares: o.ClipShares, Length: g.batch.length(), Records: g.batch.records(), Trainable: o.Trainable, Freeze: o.Freeze, PerParameter: o.PerParameter && pass != ghost.Weighted,
 	})
 	if err != nil {

@@ -98,7 +98,7 @@ func (f *finetune) checkMemory(size int) error {
 		return err
 	}
 	if f.safePeak(size) > limit {
-		return usage("a microbatch of %d records needs %d MB, with the rest of the run %d; --max-memory allows %d: give a smaller --microbatch, shorten --max-length or raise --max-memory",
+		return noRoom("a microbatch of %d records needs %d MB, with the rest of the run %d; --max-memory allows %d: give a smaller --microbatch, shorten --max-length or raise --max-memory",
 			size, f.use.Microbatch>>20+1, f.use.Total()>>20+1, int64(f.options.MaxMemory)>>20)
 	}
 	return nil

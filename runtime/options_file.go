@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"maps"
 	"reflect"
 	"slices"
 
@@ -31,7 +30,6 @@ func ParseOptions(data []byte) (FinetuneOptions, error) {
 		if err := o.CheckGiven(name); err != nil {
 			return o, err
 		}
-		o.mark(name)
 	}
 	return o, nil
 }
@@ -50,7 +48,8 @@ func strictYAML(data []byte, v any) error {
 func (o *FinetuneOptions) field(name string) reflect.Value {
 	v := reflect.ValueOf(o).Elem()
 	for i := range v.NumField() {
-		if optionName(v.Type().Field(i)) == name {
+		tag := v.Type().Field(i).Tag.Get("yaml")
+		if tag == name || tag == name+",omitempty" {
 			return v.Field(i)
 		}
 	}
@@ -79,18 +78,5 @@ func (o *FinetuneOptions) CheckGiven(name string) error {
 func (o *FinetuneOptions) Take(name string, other *FinetuneOptions) {
 	if v := o.field(name); v.IsValid() {
 		v.Set(other.field(name))
-		o.mark(name)
-	}
-}
-
-// mark remembers that a zero value was given, so that a recipe does not replace it.
-func (o *FinetuneOptions) mark(name string) {
-	if v := o.field(name); v.IsValid() && v.IsZero() {
-		given := maps.Clone(o.given)
-		if given == nil {
-			given = map[string]bool{}
-		}
-		given[name] = true
-		o.given = given
 	}
 }

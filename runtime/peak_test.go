@@ -3,8 +3,6 @@ package runtime
 import (
 	"path/filepath"
 	"testing"
-
-	"github.com/ghostwriter-dp/ghostwriter/ghost"
 )
 
 // The prediction of what a run of a program takes is held against what the
@@ -26,9 +24,9 @@ func TestPeakIsPredicted(t *testing.T) {
 			c := b.newCell(48, 48)
 			defer c.close()
 			for _, v := range []struct {
-				pass ghost.Pass
+				pass benchProgram
 				run  string
-			}{{ghost.Weighted, "plain"}, {ghost.Clipped, "dp"}} {
+			}{{weighted, "plain"}, {clipped, "dp"}, {clippedLow, "dp-low"}} {
 				real, peak := c.takes(t, v.run), c.peak(v.pass)
 				ratio := float64(peak.Bytes) / float64(real)
 				t.Logf("%s: predicted %d kB, used %d, ratio %.3f", v.run, peak.Bytes>>10, real>>10, ratio)

@@ -127,6 +127,13 @@ func TestRhoOverAllModels(t *testing.T) {
 
 func errorOfMatrixModel(t *testing.T, name string) float64 {
 	t.Helper()
+	m, b, o := matrixCase(t, name)
+	return errorOfSum(t, m, b, o)
+}
+
+// matrixCase opens a kept model of the export matrix with its batch and loss.
+func matrixCase(t *testing.T, name string) (*Model, *Batch, GradNormsOptions) {
+	t.Helper()
 	var c struct {
 		Loss, Output string
 		Freeze       []string
@@ -146,7 +153,7 @@ func errorOfMatrixModel(t *testing.T, name string) float64 {
 		_, err := m.Inspect(nil, []string{pattern})
 		return err != nil
 	})
-	return errorOfSum(t, m, b, GradNormsOptions{Loss: c.Loss, Freeze: freeze})
+	return m, b, GradNormsOptions{Loss: c.Loss, Freeze: freeze}
 }
 
 // What the privacy proof needs of ρ, directly: a step's sum with one record more, which is packed first so that every

@@ -266,7 +266,7 @@ func chooseMicrobatch(peak func(records int) (int64, error), limit int64) (int, 
 			return n, err
 		}
 	}
-	return 0, usage("a run of one record needs about %d MB, %d MB are allowed; shorten --max-length, use --two-pass or raise --max-memory", need>>20+1, limit>>20)
+	return 0, noRoom("a run of one record needs about %d MB, %d MB are allowed; shorten --max-length, use --memory low or raise --max-memory", need>>20+1, limit>>20)
 }
 
 // fixedBatch is the batch size of a model that was exported with one; 0 for a

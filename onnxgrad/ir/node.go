@@ -90,6 +90,16 @@ func (n *Node) Reads() []string {
 	return append(slices.Clone(n.Inputs), n.captures...)
 }
 
+// HasGraph reports a node that holds a graph: a branch, or the body of a loop.
+func (n *Node) HasGraph() bool {
+	for _, v := range n.Attrs {
+		if a, ok := v.(*onnxpb.AttributeProto); ok && (a.GetG() != nil || len(a.GetGraphs()) > 0) {
+			return true
+		}
+	}
+	return false
+}
+
 // Clone returns a copy that shares nothing mutable with n.
 func (n *Node) Clone() *Node {
 	c := *n

@@ -18,7 +18,7 @@ type portReport struct {
 func (a *app) compileCommand() *cobra.Command {
 	var f modelFlags
 	var o runtime.CompileOptions
-	var out, clip, per, shares string
+	var out, clip, per, shares, memory string
 	var method runtime.MethodOptions
 	c := &cobra.Command{
 		Use:   "compile MODEL --loss L -o STEP.onnx",
@@ -42,6 +42,9 @@ func (a *app) compileCommand() *cobra.Command {
 				return err
 			}
 			o.ClipPer, o.ClipShares = ghost.Grouping(per), ghost.Sharing(shares)
+			if o.Memory, err = runtime.ParseMemoryMode(memory); err != nil {
+				return err
+			}
 			p, err := m.Compile(out, o)
 			if err != nil {
 				return err
@@ -76,8 +79,12 @@ func (a *app) compileCommand() *cobra.Command {
 	groupFlags(fl, &per, &shares)
 	fl.Int64Var(&o.Length, "length", 128, "sequence length to plan for; the step is right for every length")
 	fl.BoolVar(&o.PerParameter, "per-parameter", false, "also give each parameter's norms")
+	fl.StringVar(&memory, "memory", "", memoryHelp)
 	return c
 }
+
+// memoryHelp is the help of --memory where nothing limits memory.
+const memoryHelp = "normal, or low: compute again what the step would keep, for less memory and half as much time again (default normal)"
 
 func ports(ps []ghost.Port) []portReport {
 	out := []portReport{}

@@ -21,7 +21,7 @@ func (a *app) gradnormsCommand() *cobra.Command {
 	var f modelFlags
 	var o runtime.GradNormsOptions
 	var method runtime.MethodOptions
-	var batch, sum, clip, per, shares, precision string
+	var batch, sum, clip, per, shares, precision, memory string
 	c := &cobra.Command{
 		Use:   "gradnorms MODEL --loss L --batch FILE",
 		Short: "Per-example losses and gradient norms on raw tensors",
@@ -46,6 +46,9 @@ func (a *app) gradnormsCommand() *cobra.Command {
 			}
 			if o.Precision, err = ghost.ParsePrecision(precision); err != nil {
 				return fmt.Errorf("%w: --precision: %v", errCommandLine, err)
+			}
+			if o.Memory, err = runtime.ParseMemoryMode(memory); err != nil {
+				return err
 			}
 			o.ClipPer, o.ClipShares = ghost.Grouping(per), ghost.Sharing(shares)
 			r, err := m.GradNorms(cmd.Context(), b, o)
@@ -74,6 +77,7 @@ func (a *app) gradnormsCommand() *cobra.Command {
 	fl.StringVar(&sum, "sum", "", "write the sum of factor times gradient, by parameter, to this .safetensors file")
 	fl.BoolVar(&o.PerParameter, "per-parameter", false, "also give each parameter's norms")
 	fl.StringVar(&precision, "precision", "", "fp32, or with --device cuda fp16 or bf16: of the products of forward and backward (default fp32)")
+	fl.StringVar(&memory, "memory", "", memoryHelp)
 	fl.BoolVar(&o.TwoPass, "two-pass", false, "compute the sum in a second pass instead of by book-keeping")
 	return c
 }

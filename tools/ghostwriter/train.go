@@ -136,7 +136,6 @@ func (a *app) train(ctx context.Context, o runtime.FinetuneOptions) error {
 func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.StringVar(&o.Model, "model", "", "the model directory, or its ONNX file")
 	fl.StringVar(&o.Task, "task", "", "what the data are: "+strings.Join(runtime.Tasks(), ", ")+" (docs/tasks.md)")
-	fl.StringVar(&o.Recipe, "recipe", "", "hyperparameters for what is not given, --task too (ghostwriter recipes; default: the task's)")
 	fl.StringVar(&o.Train, "train", "", "the private training data")
 	fl.StringVar(&o.Valid, "valid", "", "validation data, scored before and after")
 	fl.StringVar(&o.Out, "out", "", "the directory to write")
@@ -194,6 +193,7 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.IntVar(&o.Microbatch, "microbatch", 0, "records of one run (default by memory)")
 	fl.Var(&o.MaxMemory, "max-memory", "memory of the run, as 16G; weights, sums and moments take 24 bytes for each trained number (28 with --ema), the microbatch the rest (default: what is free, a third of the rest)")
 	fl.StringVar(&o.Precision, "precision", "", "fp32, or with --device cuda fp16 or bf16: of the products of forward and backward; norms and sums are fp32 (default fp32)")
+	fl.StringVar(&o.Memory, "memory", "", "normal, low: compute again what a run would keep, for less memory and half as much time again, or auto: low where normal does not fit (default auto)")
 	fl.BoolVar(&o.TwoPass, "two-pass", false, "norms in a first pass, sums in a second: less memory, more time")
 
 	fl.Int64Var(&o.DPEvaluate, "dp-evaluate", 0, "how often to evaluate --valid as private data, with noise, paid for by epsilon")

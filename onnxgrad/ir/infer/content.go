@@ -19,7 +19,7 @@ var contentRules = map[string]func(*call) []sym.Dim{
 	"Neg": func(c *call) []sym.Dim {
 		return each(c.in(0).Content, func(d sym.Dim) sym.Dim { return sym.Mul(d, sym.Const(-1)) })
 	},
-	"Add": binary(sym.Add), "Sub": binary(sym.Sub), "Mul": binary(sym.Mul), "Min": binary(sym.Min), "Max": binary(sym.Max),
+	"Add": binary(sym.Add), "Sub": binary(sym.Sub), "Mul": mulContent, "Min": binary(sym.Min), "Max": binary(sym.Max),
 	"Mod": modContent, "Div": divContent,
 	"Transpose": transposeContent,
 	"Gather":    gatherContent, "Slice": sliceContent, "Concat": concatContent, "Expand": expandContent,
@@ -118,6 +118,22 @@ func binary(f func(a, b sym.Dim) sym.Dim) func(*call) []sym.Dim {
 		}
 		return out
 	}
+}
+
+// mulContent: an integer times 0 is 0, whatever it is.
+func mulContent(c *call) []sym.Dim {
+	if out := binary(sym.Mul)(c); out != nil || len(c.node.Inputs) != 2 {
+		return out
+	}
+	for i := range 2 {
+		zeros, known := c.in(i).Ints()
+		other := c.in(1 - i)
+		nothing := known && len(zeros) > 0 && !slices.ContainsFunc(zeros, func(n int64) bool { return n != 0 })
+		if nothing && other.DType.IsInt() && other.Ranked && other.Rank() <= 1 && sym.Product(other.Shape...).Is(1) {
+			return c.in(i).Content
+		}
+	}
+	return nil
 }
 
 // divContent: integer division truncates; a floating quotient is content only
