@@ -4,7 +4,13 @@ package runtime
 // request of a server asks for it. A failed reading is tried again.
 
 // readConfig is what config.json says of the model.
-func (m *Model) readConfig() (modelConfig, error) { return once(m, &m.config, readConfig) }
+func (m *Model) readConfig() (modelConfig, error) {
+	c, err := once(m, &m.config, readConfig)
+	if n := m.baked(); c.Positions > n {
+		c.Positions -= n
+	}
+	return c, err
+}
 
 // readLabels is what config.json says of a classifier's outputs.
 func (m *Model) readLabels() (labelConfig, error) { return once(m, &m.labels, readLabels) }

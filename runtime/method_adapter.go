@@ -59,7 +59,7 @@ func (l *lora) saveAdapter(m *Model, dir string, w *Weights, metadata map[string
 }
 
 // errNoNames is wrapped where the parameters' names in transformers can't be told.
-var errNoNames = errors.New("no names of transformers")
+var errNoNames = errors.New("the names of transformers can't be told")
 
 // locate finds the parameters' names in transformers.
 func locate(ctx context.Context, m *Model) (*checkpoints.Location, error) {
@@ -70,7 +70,11 @@ func locate(ctx context.Context, m *Model) (*checkpoints.Location, error) {
 		l, err = checkpoints.Locate(ctx, m.file.Path, o)
 	}
 	if errors.Is(err, checkpoints.ErrInput) || errors.Is(err, ir.ErrUnsupported) {
-		return nil, fmt.Errorf("%w: %w", errNoNames, err)
+		named, nerr := checkpoints.LocateNamed(m.file.Path)
+		if nerr != nil { // not the place of the folder, which is nobody's business
+			return nil, fmt.Errorf("%w: %s", errNoNames, strings.ReplaceAll(err.Error(), m.Dir(), "the folder"))
+		}
+		return named, nil
 	}
 	return l, err
 }
@@ -125,7 +129,7 @@ func (l *lora) savePEFT(dir string, w *Weights, names *checkpoints.Location, met
 	for _, u := range l.updates {
 		held := l.held(names, u.Weight)
 		if len(held) == 0 {
-			return fmt.Errorf("%w: which parameter of %s %q is, can't be told", errNoNames, names.Class, u.Weight)
+			return fmt.Errorf("%w: no parameter of %s is found in %q", errNoNames, names.Class, u.Weight)
 		}
 		for _, h := range held {
 			module, ok := strings.CutSuffix(h.Name, ".weight")
@@ -205,7 +209,7 @@ func (l *lora) peftExtras(tensors []safetensors.Tensor, c *peftConfig, names *ch
 		}
 		held := l.held(names, param.Name)
 		if len(held) == 0 {
-			return nil, fmt.Errorf("%w: which parameter of %s %q is, can't be told", errNoNames, names.Class, param.Name)
+			return nil, fmt.Errorf("%w: no parameter of %s is found in %q", errNoNames, names.Class, param.Name)
 		}
 		for _, h := range held {
 			saved[moduleOf(h.Name)] = true

@@ -291,3 +291,34 @@ func TestLoRARefusals(t *testing.T) {
 		t.Errorf("a rank without the method: %v", err)
 	}
 }
+
+// Exporters merge what is equal, zero biases above all; the names of the weights are found all the same.
+func TestLoRAIsNamedWhereBiasesAreMerged(t *testing.T) {
+	for _, name := range []string{"gpt2-default-ts17", "bert-optimum"} {
+		m, names := adapted(t, filepath.Join(models, name), MethodOptions{Name: "lora", Rank: 1, Targets: []string{"attention:"}})
+		p, err := m.Prepared()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := m.method.save(m, dir, wholeWeights(t, p), map[string]string{privacyKey: "?"}); err != nil {
+			t.Fatal(err)
+		}
+		var c struct {
+			Targets []string `json:"target_modules"`
+			FanIn   bool     `json:"fan_in_fan_out"`
+			Task    string   `json:"task_type"`
+		}
+		readJSON(t, filepath.Join(dir, "adapter", "adapter_config.json"), &c)
+		gpt2 := strings.HasPrefix(name, "gpt2")
+		updates := 0
+		for _, n := range names {
+			if strings.Contains(n, "lora_A") {
+				updates++
+			}
+		}
+		if len(c.Targets) != updates || c.FanIn != gpt2 || c.Task != map[bool]string{true: "CAUSAL_LM", false: "SEQ_CLS"}[gpt2] {
+			t.Errorf("%s: %+v for %d updates", name, c, updates)
+		}
+	}
+}

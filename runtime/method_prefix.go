@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
@@ -80,6 +81,19 @@ func (x *prefixTuning) describe() string {
 		x.options.PrefixLength, len(x.added.Slots)/2, how, x.options.Seed)
 }
 
+// prefixKey is the key of a file's metadata that says how many positions of the model its
+// prefixes take: config.json counts them too.
+const prefixKey = "ghostwriter.prefix_positions"
+
+// baked is that number.
+func (m *Model) baked() int64 {
+	n, err := strconv.ParseInt(m.file.Metadata()[prefixKey], 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
 // reserved is the number of positions that texts can't have.
 func (x *prefixTuning) reserved() int64 { return int64(x.options.PrefixLength) }
 
@@ -102,6 +116,7 @@ func (x *prefixTuning) save(m *Model, dir string, w *Weights, metadata map[strin
 	}
 	about := m.file.Metadata()
 	maps.Copy(about, metadata)
+	about[prefixKey] = strconv.FormatInt(x.reserved()+m.baked(), 10)
 	baked.Graph.Metadata = about
 	if err := baked.Graph.Save(filepath.Join(dir, "model.onnx")); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -234,6 +235,38 @@ func TestPrefixTrains(t *testing.T) {
 		t.Errorf("prefix.1.value has %d numbers", len(after["prefix.1.value"]))
 	}
 	continuesAsRecomputed(t, filepath.Join(o.Out, "model.onnx"))
+	m := openPath(t, o.Out)
+	if n := m.baked(); n != 2 {
+		t.Errorf("the model says that %d positions are taken, not 2", n)
+	}
+	if _, err := m.Adapt(t.Context(), MethodOptions{Name: "prefix"}, nil); ExitCode(err) != ExitUntrainable || !strings.Contains(err.Error(), "already") {
+		t.Errorf("a second prefix: %v", err)
+	}
+}
+
+// A run that was stopped is resumed by its directory alone: method and settings are kept.
+func TestPrefixIsResumed(t *testing.T) {
+	o := languageOptions(t, fewUsers())
+	o.UnitColumn, o.RecordsPerUnit, o.ExpectedBatch = "", 0, 4
+	o.Method, o.PrefixLength, o.PrefixMid = "prefix", 2, 5
+	stop := make(chan struct{})
+	close(stop)
+	o.Stop = stop
+	if _, err := Finetune(t.Context(), o); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	again, err := SavedOptions(o.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Resume = true
+	r, err := Finetune(t.Context(), again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Steps != 3 || again.PrefixMid != 5 {
+		t.Errorf("%d steps, options %+v", r.Steps, again)
+	}
 }
 
 func TestPrefixRefusals(t *testing.T) {

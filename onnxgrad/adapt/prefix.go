@@ -103,12 +103,16 @@ type prefixWriter struct {
 	*Prefixed
 	length int64
 	batch  string // its extent, [1]
-	zero   string // of every record, int64 [B,1]
 	added  []*ir.Node
 }
 
 // begin gives the graph a cache, whose past becomes the prefix.
 func (p Prefix) begin(g *ir.Graph, output string) (*prefixWriter, error) {
+	for _, n := range g.Nodes {
+		if strings.HasPrefix(n.Output(0), "prefix/") {
+			return nil, fmt.Errorf("%w: the model has a prefix already; choose it with --trainable 'prefix.*' instead", ir.ErrUnsupported)
+		}
+	}
 	own := map[string]*ir.ValueInfo{}
 	for _, in := range g.Inputs {
 		own[in.Name] = in

@@ -46,10 +46,37 @@ func Locate(ctx context.Context, src string, o BackOptions) (*Location, error) {
 	if err := b.recover(ctx); err != nil {
 		return nil, err
 	}
-	l := &Location{ModelType: b.config.ModelType, Class: b.r.class.class, Head: b.r.class.head, Base: b.r.class.arch.Base, config: b.final}
-	for _, p := range b.r.class.parameters {
-		m, ok := b.r.found[p.name]
-		if !ok || m.evidence == FromLike || m.evidence == ByAbsence {
+	l := b.r.located(FromLike, ByAbsence)
+	l.config = b.final
+	return l, nil
+}
+
+// LocateNamed finds those parameters of the model at src that the exporter has left a
+// name or a module path, whatever became of the others: initial values that are
+// equal, zero biases above all, exporters merge.
+func LocateNamed(src string) (*Location, error) {
+	b, err := openBack(src, BackOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer b.close()
+	classes, err := b.classes()
+	if err != nil {
+		return nil, err
+	}
+	r := newRecovery(classes[0], b.uses, nil)
+	if err := r.run(); err != nil {
+		return nil, err
+	}
+	return r.located(FromLike, ByAbsence, ByOrder, ByContent), nil
+}
+
+// located lists what was found, but for what rests on some evidence.
+func (r *recovery) located(but ...Evidence) *Location {
+	l := &Location{ModelType: r.class.config.ModelType, Class: r.class.class, Head: r.class.head, Base: r.class.arch.Base}
+	for _, p := range r.class.parameters {
+		m, ok := r.found[p.name]
+		if !ok || slices.Contains(but, m.evidence) {
 			continue
 		}
 		l.Parameters = append(l.Parameters, Located{
@@ -57,7 +84,7 @@ func Locate(ctx context.Context, src string, o BackOptions) (*Location, error) {
 			From: m.use.from, To: m.use.to, Offset: m.use.offset - p.offset,
 		})
 	}
-	return l, nil
+	return l
 }
 
 // Fresh draws the initial numbers of a located parameter, as transformers would from a
