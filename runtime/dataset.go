@@ -28,13 +28,14 @@ type dataset struct {
 // A reader turns data files into datasets for one model.
 type reader struct {
 	options   *FinetuneOptions
-	recipe    recipe
+	recipe    *recipe
 	tokenizer *tokenize.Tokenizer
 	config    modelConfig
 	prepared  *ghost.Prepared
 	mode      string
 	decoder   bool // beside an encoder
 	classes   int
+	labels    []string // of the classes, where the model names them; nil otherwise
 	maxLength int
 	formatter tokenize.Formatter
 	reserved  int64 // positions that the method takes
@@ -46,7 +47,10 @@ func newReader(m *Model, o *FinetuneOptions) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{options: o, recipe: recipes[o.Task], prepared: p, reserved: m.reserved()}
+	r := &reader{options: o, prepared: p, reserved: m.reserved()}
+	if r.recipe, err = o.recipe(); err != nil {
+		return nil, err
+	}
 	if r.config, err = m.readConfig(); err != nil {
 		return nil, err
 	}
@@ -61,6 +65,9 @@ func newReader(m *Model, o *FinetuneOptions) (*reader, error) {
 		return nil, err
 	}
 	if err := r.settleLength(); err != nil {
+		return nil, err
+	}
+	if r.labels, err = r.labelNames(m); err != nil {
 		return nil, err
 	}
 	return r, r.newFormatter()
@@ -123,7 +130,7 @@ func (r *reader) settleDecoder() error {
 func (r *reader) settleLength() error {
 	r.maxLength = r.options.MaxLength
 	if r.maxLength == 0 {
-		r.maxLength = r.recipe.maxLength
+		r.maxLength = r.recipe.options.MaxLength
 	}
 	limit := r.config.Positions
 	if limit > 0 && limit <= r.reserved {
@@ -190,7 +197,7 @@ func (r *reader) newFormatter() error {
 // more follow the file's, as if it held them.
 func (r *reader) read(ctx context.Context, path, split, unitColumn string, more ...tokenize.Record) (*dataset, error) {
 	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{
-		Task: r.recipe.task, Classes: r.classes, UnitColumn: unitColumn, Split: split,
+		Task: r.recipe.task, Classes: r.classes, LabelNames: r.labels, UnitColumn: unitColumn, Split: split,
 		Sources: r.options.Sources, ExcludeSources: r.options.ExcludeSources,
 	})
 	if err != nil {

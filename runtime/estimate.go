@@ -27,6 +27,11 @@ type Estimate struct {
 	Memory     MemoryUse
 	Lengths    []LengthEstimate
 	Time       *TimeEstimate // nil where nothing was measured
+
+	Recipe      string        // whose values stand for those that were not given
+	BatchReason string        // where the expected batch comes from
+	Batches     []BatchChoice // other batches at the same epochs and target; empty without a target
+	Warnings    []string      // what goes against the paper's guidance
 }
 
 // A LengthEstimate is one padding length of the run.
@@ -73,6 +78,9 @@ func EstimateRun(ctx context.Context, o FinetuneOptions, e EstimateOptions) (_ *
 		}
 	}
 	out, err := f.estimate()
+	if err == nil {
+		err = f.advise(out)
+	}
 	if err != nil || !e.Measure {
 		return out, err
 	}
@@ -81,6 +89,9 @@ func EstimateRun(ctx context.Context, o FinetuneOptions, e EstimateOptions) (_ *
 
 // checkEstimate is Finetune's check without what only a run needs.
 func (f *finetune) checkEstimate(context.Context) error {
+	if err := f.options.takeRecipe(); err != nil {
+		return err
+	}
 	o := *f.options
 	o.Out = cmp.Or(o.Out, ".")
 	switch {
@@ -104,7 +115,10 @@ func (f *finetune) readOrAssume(ctx context.Context) (err error) {
 		return f.read(ctx)
 	}
 	o := f.options
-	r := &reader{options: o, recipe: recipes[o.Task], prepared: f.prepared, reserved: f.model.reserved()}
+	r := &reader{options: o, prepared: f.prepared, reserved: f.model.reserved()}
+	if r.recipe, err = o.recipe(); err != nil {
+		return err
+	}
 	if r.config, err = f.model.readConfig(); err != nil {
 		return err
 	}
@@ -114,6 +128,7 @@ func (f *finetune) readOrAssume(ctx context.Context) (err error) {
 	if err := r.settleLength(); err != nil {
 		return err
 	}
+	f.mode = r.mode
 	f.data = &dataset{loss: r.loss(), labelWords: []int64{0, 1}}
 	longest := r.maxLength
 	if fixed, ok := fixedLength(f.prepared); ok {
@@ -194,6 +209,9 @@ func (f *finetune) settlePlan(ctx context.Context) (err error) {
 		rows = f.options.Records
 	}
 	facts := planFacts{rows, elements(f.program.Trained), f.model.method.describe(), t.size, len(f.data.buckets.Edges()) + f.options.planted.buckets(), f.program.Groups, evaluation}
+	if err := f.settleOptions(facts); err != nil {
+		return err
+	}
 	if f.plan, err = f.options.plan(ctx, facts); err != nil {
 		return err
 	}

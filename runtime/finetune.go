@@ -99,9 +99,11 @@ type finetune struct {
 	place  workplace         // where it computes
 	memory *ort.DeviceMemory // of the weights; nil where they lie in main memory
 
-	held       int64     // bytes of the run's vectors
-	lowered    bool      // --memory auto chose low
-	estimating bool      // nothing is written
+	held       int64 // bytes of the run's vectors
+	lowered    bool  // --memory auto chose low
+	estimating bool  // nothing is written
+	origin     batchOrigin
+	mode       string    // of classification
 	use        MemoryUse // what the run is predicted to take
 	restore    func()    // of the collector's limit
 
@@ -169,6 +171,7 @@ func (f *finetune) read(ctx context.Context) (err error) {
 	if f.reader, err = newReader(f.model, f.options); err != nil {
 		return err
 	}
+	f.mode = f.reader.mode
 	if f.data, err = f.reader.read(ctx, f.options.Train, "train", f.options.UnitColumn, f.options.canaries...); err != nil {
 		return err
 	}
@@ -400,7 +403,9 @@ func (f *finetune) begin(ctx context.Context) error {
 		return err
 	}
 	if o.Debug {
-		f.debug, err = newDebugLog(f.out.path, f.plan.Stamp(), f.taken+1)
+		if f.debug, err = newDebugLog(f.out.path, f.plan.Stamp(), f.taken+1); err == nil {
+			err = f.debug.dropped(f.out.path, f.data, f.valid)
+		}
 	}
 	return err
 }
@@ -461,6 +466,7 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 // train takes the steps.
 func (f *finetune) train(ctx context.Context) error {
 	o := f.options
+	f.announceRecipe()
 	f.announce()
 	f.announceRanks()
 	if f.taken > 0 || o.Resume {

@@ -18,6 +18,7 @@ import (
 type FinetuneOptions struct {
 	Model     string `yaml:"model,omitempty"`     // model directory or ONNX file
 	Task      string `yaml:"task,omitempty"`      // see Tasks
+	Recipe    string `yaml:"recipe,omitempty"`    // see Recipes; gives what is not given, Task too
 	Train     string `yaml:"train,omitempty"`     // data file
 	Valid     string `yaml:"valid,omitempty"`     // data file; a loss is computed on it
 	Out       string `yaml:"out,omitempty"`       // directory to write
@@ -113,6 +114,8 @@ type FinetuneOptions struct {
 	// Ranks makes the run one of several processes that train together; nil for one. Out is rank 0's.
 	Ranks dpadam.Comm `yaml:"-"`
 
+	given map[string]bool // options whose zero value was given, and is not the default
+
 	trained []string // the patterns of Method and Trainable, once the model is open
 
 	givenThreads int // Threads before they were divided among the ranks of a machine
@@ -133,6 +136,9 @@ const rho = 1e-3
 
 // validate refuses what can be refused before anything is read.
 func (o *FinetuneOptions) validate() error {
+	if err := o.takeRecipe(); err != nil {
+		return err
+	}
 	missing := ""
 	for name, v := range map[string]string{"--model": o.Model, "--task": o.Task, "--train": o.Train, "--out": o.Out} {
 		if v == "" && (missing == "" || name < missing) {
@@ -142,8 +148,8 @@ func (o *FinetuneOptions) validate() error {
 	if missing != "" {
 		return usage("%s is missing", missing)
 	}
-	if _, ok := recipes[o.Task]; !ok {
-		return usage("unknown task %q; there are %s", o.Task, strings.Join(Tasks(), ", "))
+	if _, err := o.recipe(); err != nil {
+		return err
 	}
 	for _, choice := range []struct {
 		flag, value string
@@ -234,7 +240,11 @@ func (o *FinetuneOptions) plan(ctx context.Context, facts planFacts) (*dpadam.Pl
 
 // config is what plan asks dpadam for.
 func (o *FinetuneOptions) config(facts planFacts) (dpadam.Config, error) {
-	r := recipes[o.Task]
+	settled, _, err := o.settle(facts.rows, facts.dim)
+	if err != nil {
+		return dpadam.Config{}, err
+	}
+	o = &settled
 	c := dpadam.Config{
 		Records: o.Records, RecordsDeclared: o.Records > 0, ExpectedBatch: o.ExpectedBatch, SampleRate: o.SampleRate,
 		Epochs: o.Epochs, Steps: o.Steps, Delta: o.Delta,
@@ -244,12 +254,6 @@ func (o *FinetuneOptions) config(facts planFacts) (dpadam.Config, error) {
 	}
 	if c.Records == 0 && (c.SampleRate == 0 || c.ExpectedBatch == 0) {
 		c.Records = facts.rows
-	}
-	if c.ExpectedBatch == 0 && c.SampleRate == 0 {
-		c.ExpectedBatch = min(r.batch, math.Ceil(float64(c.Records)/8))
-	}
-	if c.Epochs == 0 && c.Steps == 0 {
-		c.Epochs = r.epochs
 	}
 	if !o.NoPrivacy {
 		c.Rho = rho
@@ -261,18 +265,8 @@ func (o *FinetuneOptions) config(facts planFacts) (dpadam.Config, error) {
 	o.planUnits(&c)
 	c.Arithmetic = o.arithmetic()
 	o.planClipping(&c, facts.groups)
-	rate := o.LearningRate
-	if rate == 0 {
-		rate = r.rate
-		if o.NoPrivacy {
-			rate = r.rateOpen
-		}
-	}
-	c.Optimizer = o.optimizer(rate)
+	c.Optimizer = o.optimizer(o.LearningRate)
 	c.Schedule.Name = o.Schedule
-	if c.Schedule.Name == "" {
-		c.Schedule.Name = r.schedule
-	}
 	return c, nil
 }
 

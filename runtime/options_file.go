@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -30,6 +31,7 @@ func ParseOptions(data []byte) (FinetuneOptions, error) {
 		if err := o.CheckGiven(name); err != nil {
 			return o, err
 		}
+		o.mark(name)
 	}
 	return o, nil
 }
@@ -48,8 +50,7 @@ func strictYAML(data []byte, v any) error {
 func (o *FinetuneOptions) field(name string) reflect.Value {
 	v := reflect.ValueOf(o).Elem()
 	for i := range v.NumField() {
-		tag := v.Type().Field(i).Tag.Get("yaml")
-		if tag == name || tag == name+",omitempty" {
+		if optionName(v.Type().Field(i)) == name {
 			return v.Field(i)
 		}
 	}
@@ -78,5 +79,18 @@ func (o *FinetuneOptions) CheckGiven(name string) error {
 func (o *FinetuneOptions) Take(name string, other *FinetuneOptions) {
 	if v := o.field(name); v.IsValid() {
 		v.Set(other.field(name))
+		o.mark(name)
+	}
+}
+
+// mark remembers that a zero value was given, so that a recipe does not replace it.
+func (o *FinetuneOptions) mark(name string) {
+	if v := o.field(name); v.IsValid() && v.IsZero() {
+		given := maps.Clone(o.given)
+		if given == nil {
+			given = map[string]bool{}
+		}
+		given[name] = true
+		o.given = given
 	}
 }

@@ -198,6 +198,14 @@ func publish(from, to string) error {
 // price says what a search by random stopping costs, and calibrates the noise of its runs for
 // a target.
 func (o *SearchOptions) price(ctx context.Context) (sigma float64, spec *dpadam.SearchSpec, r dpadam.Result, err error) {
+	for i := range o.Cells { // runs have another target than the search, which must not choose other batches than are priced
+		c := &o.Cells[i].Options
+		settled, _, err := c.settle(c.Records, 0)
+		if err != nil {
+			return 0, nil, r, err
+		}
+		c.ExpectedBatch = settled.ExpectedBatch
+	}
 	first := o.Cells[0].Options
 	runs, err := dpadam.NewSearchSpec(o.Distribution, o.shape(), o.MeanRuns)
 	if err != nil {

@@ -181,8 +181,11 @@ func (o *SearchOptions) validate() error {
 			return err
 		}
 	}
-	for _, c := range o.Cells {
-		run := c.Options
+	for i := range o.Cells {
+		if err := o.Cells[i].Options.takeRecipe(); err != nil {
+			return err
+		}
+		run := o.Cells[i].Options
 		run.Out = o.Out
 		if err := run.validate(); err != nil {
 			return err

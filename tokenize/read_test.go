@@ -64,6 +64,8 @@ func TestReaders(t *testing.T) {
 			[]Record{{Row: 1, Text: `"A`, Pair: "B", Label: 0}}},
 		{"qnli of GLUE", "index\tquestion\tsentence\tlabel\n0\tWhen \"did\" it?\t\"He\tnot_entailment\n", DataFormat{Task: TaskQNLI},
 			[]Record{{Row: 1, Text: `When "did" it?`, Pair: `"He`, Label: 1}}},
+		{"mnli, the model's order", "index\tsentence1\tsentence2\tgold_label\n0\tA.\tB.\tneutral\n", DataFormat{Task: TaskMNLI, Classes: 3, LabelNames: []string{"entailment", "neutral", "contradiction"}},
+			[]Record{{Row: 1, Text: "A.", Pair: "B.", Label: 1}}},
 		{"mnli", "index\tsentence1\tsentence2\tgold_label\n0\tA.\tB.\tneutral\n", DataFormat{Task: TaskMNLI},
 			[]Record{{Row: 1, Text: "A.", Pair: "B.", Label: 2}}},
 		{"lm", "{\"text\": \"a\\nb\", \"other\": [1]}\n\n  \n{\"text\": \"\\ud83d\\ude00\"}", lmFormat,
@@ -164,7 +166,7 @@ func TestReaderErrors(t *testing.T) {
 func TestFormatOfDataIsChecked(t *testing.T) {
 	for _, f := range []DataFormat{
 		{Task: "nothing"}, {}, {Task: TaskClassify, Classes: -1}, {Task: TaskMNLI, Classes: 2},
-		{Task: TaskClassify, LabelNames: []string{"a", "a"}}, {Task: TaskClassify, LabelNames: []string{"a", "b", "c"}, Classes: 2},
+		{Task: TaskClassify, LabelNames: []string{"a", "a"}}, {Task: TaskQNLI, LabelNames: []string{"entailment", "else"}}, {Task: TaskClassify, LabelNames: []string{"a", "b", "c"}, Classes: 2},
 	} {
 		if _, err := readAll("{}", f); err == nil {
 			t.Errorf("%+v: no error", f)

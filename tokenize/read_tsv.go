@@ -35,11 +35,12 @@ type tsvReader struct {
 	label   int      //
 	unit    int      // -1 for none
 	name    string   // the unit's column
+	labels  []string // names of the classes
 	pending []string // a first row that was no header
 }
 
 func newTSVReader(r io.Reader, f DataFormat) rowReader {
-	return &tsvReader{in: &lineReader{r: bufio.NewReader(r)}, task: f.Task, layout: tsvLayouts[f.Task], pair: -1, unit: -1, name: f.UnitColumn}
+	return &tsvReader{in: &lineReader{r: bufio.NewReader(r)}, task: f.Task, layout: tsvLayouts[f.Task], pair: -1, unit: -1, name: f.UnitColumn, labels: f.labels()}
 }
 
 func (t *tsvReader) next() (Record, error) {
@@ -141,6 +142,6 @@ func (t *tsvReader) record(fields []string) (Record, error) {
 	if rec.Unit, err = unitOf(fields, t.unit, t.name); err != nil {
 		return Record{}, err
 	}
-	rec.Label, err = labelNumber(t.layout.label[0], fields[t.label], taskLabels[t.task])
+	rec.Label, err = labelNumber(t.layout.label[0], fields[t.label], t.labels)
 	return rec, err
 }

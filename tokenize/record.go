@@ -1,6 +1,9 @@
 package tokenize
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Task says how a data file is laid out, and what its rows mean.
 type Task string
@@ -27,7 +30,8 @@ type DataFormat struct {
 	// Classes is the number of classes of the model; a label outside 0 to Classes-1 is an error. 0 leaves labels
 	// unchecked where the task does not fix their number.
 	Classes int
-	// LabelNames are the names of the classes of TaskClassify, in order, for labels that are strings.
+	// LabelNames are the names of the classes in order: of TaskClassify for labels that are strings, of GLUE's tasks where
+	// the model's order is not that of Task.Labels.
 	LabelNames []string
 	// UnitColumn names a column of the header, or a field of JSON lines, that says whose record a row is; "" for none. Its
 	// value is the record's Unit, an exact string: nothing is trimmed or folded. A row without a value is an error.
@@ -80,6 +84,17 @@ var taskLabels = map[Task][]string{
 // Labels gives the class names of a task in the order of their class numbers, nil where the data decide.
 func (t Task) Labels() []string { return append([]string(nil), taskLabels[t]...) }
 
+// Classifies says whether a task's records have a class.
+func (t Task) Classifies() bool { return t == TaskClassify || len(taskLabels[t]) > 0 }
+
+// labels are the names of the classes, by their numbers; nil for none.
+func (f DataFormat) labels() []string {
+	if len(f.LabelNames) > 0 {
+		return f.LabelNames
+	}
+	return taskLabels[f.Task]
+}
+
 // classes is the number of classes that labels are checked against, 0 for none.
 func (f DataFormat) classes() int {
 	if n := len(taskLabels[f.Task]); n > 0 {
@@ -101,6 +116,11 @@ func (f DataFormat) check() error {
 	}
 	if n := len(f.LabelNames); n > 0 && f.Classes > 0 && f.Classes < n {
 		return fmt.Errorf("%d label names are given, but the model has %d classes", n, f.Classes)
+	}
+	for _, name := range taskLabels[f.Task] {
+		if len(f.LabelNames) > 0 && !slices.Contains(f.LabelNames, name) {
+			return fmt.Errorf("task %s has the class %s, which the %d label names lack", f.Task, name, len(f.LabelNames))
+		}
 	}
 	seen := map[string]bool{}
 	for _, name := range f.LabelNames {

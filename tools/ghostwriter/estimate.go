@@ -14,20 +14,24 @@ import (
 // The report of estimate as JSON.
 type (
 	estimateReport struct {
-		Epsilon         *float64            `json:"epsilon"`
-		Delta           *float64            `json:"delta"`
-		NoiseMultiplier float64             `json:"noise_multiplier"`
-		SampleRate      float64             `json:"sample_rate"`
-		Records         int64               `json:"records"`
-		Steps           int64               `json:"steps"`
-		ExpectedBatch   float64             `json:"expected_batch"`
-		Microbatch      int                 `json:"microbatch"`
-		MemoryMode      string              `json:"memory_mode"`
-		Coordinates     int64               `json:"coordinates"`
-		Memory          memoryReport        `json:"memory"`
-		Lengths         []lengthReport      `json:"lengths"`
-		Time            *timeEstimateReport `json:"time"`
-		NotPrivate      string              `json:"not_private,omitempty"`
+		Epsilon         *float64              `json:"epsilon"`
+		Delta           *float64              `json:"delta"`
+		NoiseMultiplier float64               `json:"noise_multiplier"`
+		SampleRate      float64               `json:"sample_rate"`
+		Records         int64                 `json:"records"`
+		Steps           int64                 `json:"steps"`
+		ExpectedBatch   float64               `json:"expected_batch"`
+		Microbatch      int                   `json:"microbatch"`
+		MemoryMode      string                `json:"memory_mode"`
+		Coordinates     int64                 `json:"coordinates"`
+		Memory          memoryReport          `json:"memory"`
+		Lengths         []lengthReport        `json:"lengths"`
+		Time            *timeEstimateReport   `json:"time"`
+		Recipe          string                `json:"recipe,omitempty"`
+		BatchReason     string                `json:"batch_reason,omitempty"`
+		Batches         []runtime.BatchChoice `json:"batches"`
+		Warnings        []string              `json:"warnings"`
+		NotPrivate      string                `json:"not_private,omitempty"`
 	}
 	memoryReport struct {
 		runtime.MemoryUse
@@ -82,6 +86,7 @@ func newEstimateReport(e *runtime.Estimate) estimateReport {
 	r := estimateReport{
 		NoiseMultiplier: e.NoiseMultiplier, SampleRate: e.SampleRate, Records: e.Records, Steps: e.Steps, ExpectedBatch: e.ExpectedBatch,
 		Microbatch: e.Microbatch, MemoryMode: string(e.Mode), Coordinates: e.Coordinates, Memory: memoryReport{e.Memory, e.Memory.Total()}, NotPrivate: e.Stamp,
+		Recipe: e.Recipe, BatchReason: e.BatchReason, Batches: list(e.Batches), Warnings: list(e.Warnings),
 	}
 	if !math.IsNaN(e.Epsilon) {
 		r.Epsilon, r.Delta = &e.Epsilon, &e.Delta
@@ -117,6 +122,7 @@ func (a *app) printEstimate(e *runtime.Estimate) {
 		}
 		a.printf("\n")
 	}
+	a.printAdvice(e)
 	if t := e.Time; t != nil {
 		a.printf("time %s: a step %.3g s, of which noise and update %.3g s; without validation and checkpoints\n",
 			strings.TrimSuffix(time.Duration(t.Total*float64(time.Second)).Round(time.Second).String(), "0s"), t.Step, t.Update)

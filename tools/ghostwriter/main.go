@@ -89,6 +89,7 @@ func (a *app) root() *cobra.Command {
 		a.trainCommand(), a.estimateCommand(), a.generateCommand(), a.classifyCommand(), a.embedCommand(), a.scoreCommand(), a.convertCommand(), a.tokenizeCommand(),
 		a.serveCommand(), a.privacyCommand(), a.budgetCommand(), a.searchCommand(), a.auditCommand(), a.benchCommand())
 	root.AddCommand(a.sweepCommand(), a.reportCommand())
+	root.AddCommand(a.recipesCommand())
 	for _, c := range root.Commands() {
 		checkArguments(c)
 	}

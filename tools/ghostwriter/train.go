@@ -136,6 +136,7 @@ func (a *app) train(ctx context.Context, o runtime.FinetuneOptions) error {
 func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.StringVar(&o.Model, "model", "", "the model directory, or its ONNX file")
 	fl.StringVar(&o.Task, "task", "", "what the data are: "+strings.Join(runtime.Tasks(), ", ")+" (docs/tasks.md)")
+	fl.StringVar(&o.Recipe, "recipe", "", "hyperparameters for what is not given, --task too (ghostwriter recipes; default: the task's)")
 	fl.StringVar(&o.Train, "train", "", "the private training data")
 	fl.StringVar(&o.Valid, "valid", "", "validation data, scored before and after")
 	fl.StringVar(&o.Out, "out", "", "the directory to write")

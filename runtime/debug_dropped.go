@@ -1,0 +1,32 @@
+package runtime
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
+	"github.com/ghostwriter-dp/ghostwriter/tokenize"
+)
+
+// droppedFile says how many records contribute zero, and why: a number computed from private records.
+const droppedFile = "dropped.json"
+
+// dropped writes the counts of the training and, if there are any, the validation records.
+func (d *debugLog) dropped(out string, train, valid *dataset) error {
+	type counts struct {
+		Records int                   `json:"records"`
+		Dropped map[tokenize.Drop]int `json:"dropped"`
+	}
+	file := map[string]counts{}
+	for name, set := range map[string]*dataset{"train": train, "valid": valid} {
+		if set != nil {
+			file[name] = counts{len(set.examples), tokenize.DropCounts(set.examples)}
+		}
+	}
+	data, err := json.MarshalIndent(file, "", "  ")
+	if err != nil {
+		return fmt.Errorf("debug: %w", err)
+	}
+	return durable.WriteBytes(filepath.Join(out, "debug", droppedFile), 0o600, append(data, '\n'))
+}
