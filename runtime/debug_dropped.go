@@ -13,17 +13,22 @@ import (
 const droppedFile = "dropped.json"
 
 // dropped writes the counts of the training and, if there are any, the validation records.
-func (d *debugLog) dropped(out string, train, valid *dataset) error {
+func (d *debugLog) dropped(out, stamp string, train, valid *dataset) error {
 	type counts struct {
 		Records int                   `json:"records"`
 		Dropped map[tokenize.Drop]int `json:"dropped"`
 	}
-	file := map[string]counts{}
-	for name, set := range map[string]*dataset{"train": train, "valid": valid} {
-		if set != nil {
-			file[name] = counts{len(set.examples), tokenize.DropCounts(set.examples)}
+	of := func(set *dataset) *counts {
+		if set == nil {
+			return nil
 		}
+		return &counts{len(set.examples), tokenize.DropCounts(set.examples)}
 	}
+	file := struct {
+		NotPrivate string  `json:"not_private,omitempty"`
+		Train      *counts `json:"train"`
+		Valid      *counts `json:"valid,omitempty"`
+	}{stamp, of(train), of(valid)}
 	data, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
 		return fmt.Errorf("debug: %w", err)

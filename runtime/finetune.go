@@ -404,7 +404,7 @@ func (f *finetune) begin(ctx context.Context) error {
 	}
 	if o.Debug {
 		if f.debug, err = newDebugLog(f.out.path, f.plan.Stamp(), f.taken+1); err == nil {
-			err = f.debug.dropped(f.out.path, f.data, f.valid)
+			err = f.debug.dropped(f.out.path, f.plan.Stamp(), f.data, f.valid)
 		}
 	}
 	return err

@@ -257,15 +257,17 @@ func TestRecipeOfARun(t *testing.T) {
 	if err != nil || saved.ExpectedBatch != math.Ceil(float64(crashRecords)/8) || saved.LearningRate != 5e-4 || saved.Epochs != 0.125 || saved.Schedule != "linear" || saved.Recipe != "classify" {
 		t.Errorf("saved %+v, %v", saved, err)
 	}
-	var dropped map[string]struct {
-		Records int
-		Dropped map[string]int
+	var dropped struct {
+		Train struct {
+			Records int
+			Dropped map[string]int
+		}
 	}
 	data, err := os.ReadFile(filepath.Join(o.Out, "debug", droppedFile))
 	if err == nil {
 		err = json.Unmarshal(data, &dropped)
 	}
-	if err != nil || dropped["train"].Records != crashRecords || len(dropped["train"].Dropped) != 0 {
+	if err != nil || dropped.Train.Records != crashRecords || len(dropped.Train.Dropped) != 0 {
 		t.Errorf("%s: %+v, %v", droppedFile, dropped, err)
 	}
 	if r.Planned != 1 {

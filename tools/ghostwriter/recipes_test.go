@@ -45,10 +45,8 @@ func TestEstimateOfRecipes(t *testing.T) {
 		reason string
 		warns  int
 	}{
-		{[]string{"--recipe", "e2e"}, 1024, 411, "as published", 0},
 		{[]string{"--task", "e2e", "--clip-norm", "1", "--lr", "1e-5"}, 1024, 411, "as published", 2},
 		{[]string{"--config", config, "--records", "1000"}, 1024, 0, "", 0}, // a file is explicit: more than N
-		{[]string{"--recipe", "e2e-top2"}, 512, 4108, "as published", 0},
 		{[]string{"--recipe", "persona", "--max-length", "48"}, 1024, 411, "by rule", 0},
 		{[]string{"--task", "lm", "--max-length", "48", "--expected-batch", "64"}, 64, 6573, "as given", 1},
 	} {
