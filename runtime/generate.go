@@ -82,6 +82,11 @@ func (m *Model) Continue(ctx context.Context, prompts [][]int32, o GenerateOptio
 			}
 			if err == nil && t.search.done() {
 				out[index[t]] = g.continuations(t.search)
+				if o.OnDone != nil {
+					if err = o.OnDone(index[t], out[index[t]]); err != nil && failed == nil {
+						failed = err
+					}
+				}
 			}
 			return err != nil
 		})

@@ -74,7 +74,7 @@ type GenerateOptions struct {
 	// tokens' borders; its text is cut before the first. They need a tokenizer:
 	// Tokenizer, or the model's own.
 	Stop      []string
-	Tokenizer *tokenize.Tokenizer
+	Tokenizer *tokenize.Tokenizer `json:"-"`
 
 	// TopLogProbs reports that many of the likeliest tokens with each.
 	TopLogProbs int
@@ -82,7 +82,10 @@ type GenerateOptions struct {
 	// OnToken, if set, is called for each token as it is chosen, prompts by
 	// index, from one goroutine; not for beam search, whose texts are only known
 	// at the end. An error of it stops the generation.
-	OnToken func(prompt int, t Token) error
+	OnToken func(prompt int, t Token) error `json:"-"`
+	// OnDone, if set, is called with the continuations of each prompt as soon as they are whole, prompts by index and in no
+	// order, from one goroutine. An error of it stops the generation.
+	OnDone func(prompt int, c []Continuation) error `json:"-"`
 }
 
 // A generationPlan is what options and configuration come to, for prompts of

@@ -86,7 +86,7 @@ func (a *app) root() *cobra.Command {
 	flags.IntVar(&a.threads, "threads", 0, "threads of one operator (default: all cores)")
 	flags.StringVar(&a.device, "device", "", "where models run: cpu (the default), cuda, or cuda:N, the GPU of that number; see docs/devices.md")
 	root.AddCommand(a.versionCommand(), a.inspectCommand(), a.runCommand(), a.gradnormsCommand(), a.compileCommand(),
-		a.trainCommand(), a.estimateCommand(), a.generateCommand(), a.classifyCommand(), a.embedCommand(), a.scoreCommand(), a.convertCommand(), a.tokenizeCommand(),
+		a.trainCommand(), a.estimateCommand(), a.generateCommand(), a.classifyCommand(), a.embedCommand(), a.scoreCommand(), a.evaluateCommand(), a.convertCommand(), a.tokenizeCommand(),
 		a.serveCommand(), a.privacyCommand(), a.budgetCommand(), a.searchCommand(), a.auditCommand(), a.benchCommand())
 	root.AddCommand(a.sweepCommand(), a.reportCommand())
 	root.AddCommand(a.recipesCommand())
