@@ -96,20 +96,27 @@ func (s *summer) addChunked(total string, h chunked) string {
 // the logits, which are made anew.
 func (h *head) sumOverWords(s *summer, left string, selected func(string) string) string {
 	var parts []string
-	axis := int64(1)
 	for _, r := range h.ranges() {
 		w := h.linear.WeightOf(s.Builder, r, false)
 		z := h.linear.Logits(s.Builder, h.x, w, r)
 		p := s.Op("Exp", nil, s.Sub(z.Value, h.lse))
 		g := z.Back(s.Builder, r.MinusOne(s.Builder, h.linear, p, h.index), nil)
-		part := s.Op("Gemm", ir.Attrs{}, left, s.flat(selected(g)))
-		if h.linear.VocabularyFirst {
-			part, axis = s.Transpose(part, 1, 0), 0
-		}
-		parts = append(parts, part)
+		parts = append(parts, s.Op("Gemm", ir.Attrs{}, left, s.flat(selected(g))))
 	}
-	if len(parts) == 1 {
-		return parts[0]
+	if !h.linear.VocabularyFirst {
+		return s.joinedAt(1, parts)
 	}
-	return s.Op("Concat", ir.Attrs{"axis": axis}, parts...)
+	for i, part := range parts {
+		parts[i] = s.apart(part)
+	}
+	return s.joinedAt(0, parts)
+}
+
+// apart turns a matrix over with an axis of extent 1 that is dropped behind it. By
+// itself the transposition would be moved by the runtime behind the joining of all
+// chunks, where it is a copy of the whole.
+func (s *summer) apart(x string) string {
+	d := s.Shape(x)
+	turned := s.Transpose(s.Reshape(x, []sym.Dim{sym.Const(1), d[0], d[1]}), 0, 2, 1)
+	return s.Reshape(turned, []sym.Dim{d[1], d[0]})
 }

@@ -44,9 +44,11 @@ func (c *compiler) emitRows(s *summer, p Parameter, lookUps []rows) RowSum {
 }
 
 // joined joins values along their first axis.
-func (s *summer) joined(values []string) string {
+func (s *summer) joined(values []string) string { return s.joinedAt(0, values) }
+
+func (s *summer) joinedAt(axis int64, values []string) string {
 	if len(values) == 1 {
 		return values[0]
 	}
-	return s.Op("Concat", ir.Attrs{"axis": int64(0)}, slices.Clone(values)...)
+	return s.Op("Concat", ir.Attrs{"axis": axis}, slices.Clone(values)...)
 }
