@@ -130,7 +130,7 @@ var prefixModels = []string{
 // Norms and sums of a prefix, and of the network that makes it, are the oracle's: every record looks
 // its own rows up, although all get the same.
 func TestPrefixNormsAgainstLoop(t *testing.T) {
-	for _, path := range prefixModels[:5] {
+	for _, path := range fewIfShort(prefixModels[:5]) {
 		for name, o := range map[string]MethodOptions{"network": {PrefixMid: 6}, "direct": {PrefixDirect: true}} {
 			t.Run(filepath.Base(path)+"/"+name, func(t *testing.T) {
 				t.Parallel()
@@ -149,7 +149,7 @@ func TestPrefixNormsAgainstLoop(t *testing.T) {
 // The written model, its prefix a constant, computes what the one under training does, and continues
 // texts with a cache as without.
 func TestPrefixIsBaked(t *testing.T) {
-	for _, path := range prefixModels {
+	for _, path := range fewIfShort(prefixModels) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			m, _ := adapted(t, filepath.Join("..", "testdata", path), MethodOptions{Name: "prefix", PrefixLength: 3, PrefixMid: 6})
@@ -246,6 +246,9 @@ func TestPrefixTrains(t *testing.T) {
 
 // A run that was stopped is resumed by its directory alone: method and settings are kept.
 func TestPrefixIsResumed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two runs")
+	}
 	o := languageOptions(t, fewUsers())
 	o.UnitColumn, o.RecordsPerUnit, o.ExpectedBatch = "", 0, 4
 	o.Method, o.PrefixLength, o.PrefixMid = "prefix", 2, 5

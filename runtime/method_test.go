@@ -107,6 +107,9 @@ func TestScratchDrawsAsTransformers(t *testing.T) {
 }
 
 func TestScratchTrainsAndSaysSo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a run")
+	}
 	dir := crashDir(t)
 	o := crashOptions(dir)
 	o.Method, o.InitSeed, o.Steps, o.Freeze = "scratch", 5, 2, []string{"part:embeddings"}
