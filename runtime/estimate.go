@@ -154,8 +154,11 @@ func (f *finetune) estimate() (*Estimate, error) {
 			return nil, err
 		}
 	}
-	out.Lengths, err = f.lengths()
-	return out, err
+	if out.Lengths, err = f.lengths(); err != nil {
+		return nil, err
+	}
+	out.Memory.Step = f.stepPeak(s.ExpectedBatch, out.Lengths)
+	return out, nil
 }
 
 // lengths describes the padding lengths that the records have.

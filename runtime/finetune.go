@@ -326,6 +326,7 @@ func (f *finetune) settleRows(ctx context.Context, planned int) (size int, err e
 		return 0, err
 	}
 	f.use.Microbatch = f.microbatchPeak(size)
+	f.use.Step = f.use.Microbatch
 	return size, f.checkMemory(size)
 }
 

@@ -27,17 +27,22 @@ type MemoryUse struct {
 	// before it is collected.
 	Sessions int64 `json:"sessions"`
 	Garbage  int64 `json:"garbage"`
-	// Microbatch is the peak of the values of one run, its sums among them, or the
-	// vector of the noised sum where that is more.
+	// Microbatch is the peak of the values of one run of a whole microbatch of the
+	// longest length, its sums among them, or the vector of the noised sum where that
+	// is more. Such a run is the first, on padding, when there are no moments yet.
 	Microbatch int64 `json:"microbatch"`
+	// Step is that peak for the records that a step is likely to have of each length,
+	// beside the moments.
+	Step int64 `json:"step"`
 }
 
 // Vectors is what a run holds from its first step to its last.
 func (m MemoryUse) Vectors() int64 { return m.Weights + m.Sums + m.Lattice + m.Moments + m.Average }
 
-// Total is the predicted peak of the process.
+// Total is the predicted peak of the process: in the first step, where what the runs
+// on padding took is still held, or in a later one.
 func (m MemoryUse) Total() int64 {
-	return m.Process + m.Vectors() + m.Sessions + m.Garbage + m.Microbatch
+	return m.Process + m.Vectors() - m.Moments + m.Sessions + m.Garbage + max(m.Microbatch, m.Moments+m.Step)
 }
 
 // vectorMemory is what a run holds from its first step to its last beside the
@@ -74,13 +79,12 @@ func heldBytes(p *ghost.Program, o dpadam.OptimizerSpec, average bool, r *ranks)
 // values: its graph, kernels and plan.
 func sessionBytes(model int) int64 { return 24 * int64(model) }
 
-// libraryBytes are the pages of the runtime's library that the first session and
-// run take in.
-const libraryBytes = 14 << 20
+// libraryBytes are the pages of the runtime's library that the first runs take in.
+const libraryBytes = 6 << 20
 
 // garbageBytes is what steps may leave before it is collected. Collecting costs
 // little: what is alive are vectors of numbers, which hold no pointers.
-const garbageBytes = 24 << 20
+const garbageBytes = 8 << 20
 
 func elements(params []ghost.Parameter) (n int64) {
 	for _, p := range params {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"math"
 	"runtime/debug"
 )
 
@@ -51,15 +52,50 @@ func (f *finetune) countVectors() {
 // where the run left them are among these; the vector that takes the noised sum is
 // there only between runs.
 func (f *finetune) microbatchPeak(records int) (peak int64) {
-	if f.trainer.kept != nil {
-		peak = 4 * elements(f.program.Trained)
-	}
+	peak = f.noisedSum()
 	for _, s := range f.trainer.sets() {
 		if p := s.peakBytes(records); s.shares() {
 			peak = max(peak, p)
 		} else {
 			peak += p
 		}
+	}
+	return peak
+}
+
+// noisedSum is the vector that takes the noised sum between runs, where the runs' sums
+// have no vector of their own.
+func (f *finetune) noisedSum() int64 {
+	if f.trainer.kept == nil {
+		return 0
+	}
+	return 4 * elements(f.program.Trained)
+}
+
+// stepPeak predicts what a step's runs take when of each length there are as many
+// records as the expected batch has, and three standard deviations more; validation
+// has whole microbatches.
+func (f *finetune) stepPeak(batch float64, lengths []LengthEstimate) int64 {
+	peak := f.noisedSum()
+	for i := range lengths {
+		l := &lengths[i]
+		expected := batch * l.Share / float64(f.ranks.size())
+		rows := min(f.trainer.size, int(math.Ceil(expected+3*math.Sqrt(expected))))
+		if f.trainer.fixed {
+			rows = f.trainer.size
+		}
+		var most, all int64
+		for _, s := range f.trainer.sets() {
+			bytes := s.byLength[l.Tokens].peak(rows, l.Tokens).Bytes
+			most, all = max(most, bytes), all+bytes
+		}
+		if !f.trainer.steps.shares() {
+			most = all
+		}
+		peak = max(peak, most)
+	}
+	if f.losses != nil {
+		peak = max(peak, f.losses.peakBytes(f.trainer.size))
 	}
 	return peak
 }
