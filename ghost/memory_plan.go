@@ -53,7 +53,7 @@ var looks = map[string]bool{"Reshape": true, "Squeeze": true, "Unsqueeze": true,
 // overwrites are operators that may write their result over an operand.
 var overwrites = map[string][]int{
 	"Relu": {0}, "Sigmoid": {0}, "Tanh": {0}, "Elu": {0}, "LeakyRelu": {0}, "HardSigmoid": {0}, "Selu": {0}, "Softplus": {0}, "Softsign": {0}, "ThresholdedRelu": {0},
-	"Clip": {0}, "Softmax": {0}, "LogSoftmax": {0}, "ScatterElements": {0},
+	"Clip": {0}, "Softmax": {0}, "LogSoftmax": {0}, "Trilu": {0}, "ScatterElements": {0},
 }
 
 func (m *memoryPlan) run(order []*ir.Node) {

@@ -16,6 +16,8 @@ var scratchRules = map[string]scratchRule{
 	".Where": whereScratch,
 	".Sum":   variadicScratch, ".Max": variadicScratch, ".Min": variadicScratch, ".Mean": variadicScratch,
 	"com.microsoft.BiasGelu": biasedScratch, "com.microsoft.FastGelu": biasedScratch,
+	".Softmax": softmaxScratch, ".LogSoftmax": softmaxScratch, ".Einsum": einsumScratch,
+	".Conv": convScratch,
 }
 
 // scratch applies the rule for n.
@@ -61,4 +63,42 @@ func biasedScratch(s *planShapes, n *ir.Node, _ bool) int64 {
 		return 0
 	}
 	return poolBytes(s.bytes(n.Input(0)))
+}
+
+// softmaxScratch: along another axis than the last, the values and the result with
+// that axis last.
+func softmaxScratch(s *planShapes, n *ir.Node, _ bool) int64 {
+	x := s.of(n.Input(0))
+	if a := n.Int("axis", -1); !x.Ranked || a == -1 || int(a) == x.Rank()-1 {
+		return 0
+	}
+	return 2 * poolBytes(s.bytesOf(x))
+}
+
+// einsumScratch: operands with their axes in order, and the product before its own
+// are.
+func einsumScratch(s *planShapes, n *ir.Node, _ bool) int64 {
+	bytes := poolBytes(s.bytes(n.Output(0)))
+	for _, in := range n.Inputs {
+		bytes += poolBytes(s.bytes(in))
+	}
+	return bytes
+}
+
+// convScratch: the patches of one record as columns where there are more filters than
+// patches; else a block of them, of one size, for each thread.
+func convScratch(s *planShapes, n *ir.Node, _ bool) int64 {
+	const block = 64 << 10
+	kernel, out := s.of(n.Input(1)), s.of(n.Output(0))
+	if !kernel.Ranked || !out.Ranked || kernel.Rank() < 3 {
+		return 0
+	}
+	filters, patches := s.product(kernel.Shape[:1])/max(1, n.Int("group", 1)), s.product(out.Shape[2:])
+	switch {
+	case s.product(kernel.Shape[2:]) == 1:
+		return 0
+	case filters > patches:
+		return poolBytes(elementSize(out.DType) * s.product(kernel.Shape[1:]) * patches)
+	}
+	return poolBytes(block)
 }
