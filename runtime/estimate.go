@@ -26,7 +26,7 @@ type Estimate struct {
 	Mode       ghost.Memory
 	Memory     MemoryUse
 	Lengths    []LengthEstimate
-	Time       *TimeEstimate // nil where nothing was measured
+	Time       *TimeEstimate // nil where nothing is known
 
 	Recipe      string        // whose values stand for those that were not given
 	BatchReason string        // where the expected batch comes from
@@ -40,7 +40,7 @@ type LengthEstimate struct {
 	Share   float64 // of the records
 	Peak    int64   // bytes of the values of a run, predicted
 	Largest []LargeValue
-	Seconds float64 // of a run of the microbatch, measured; 0 where it was not
+	Seconds float64 // of a run of the microbatch, see TimeEstimate.Predicted; 0 where it is not known
 }
 
 // A LargeValue is a value that is held at the peak.
@@ -56,11 +56,16 @@ type TimeEstimate struct {
 	Update       float64 // seconds of a step's noise and update
 	Step         float64 // both
 	Total        float64 // of all steps, without validation and checkpoints
+	// Predicted says that no microbatch was run: their time is that of their products
+	// and of what other operators read and write, at rates that were measured.
+	Predicted bool
 }
 
 // EstimateOptions say what to estimate beside the options of the run.
 type EstimateOptions struct {
 	// Measure loads the weights and times one microbatch of every length in use.
+	// Without it, or where the system has not the memory that is needed, the time is
+	// predicted from the machine's rates; on a GPU there is none then.
 	Measure bool
 }
 
@@ -81,10 +86,15 @@ func EstimateRun(ctx context.Context, o FinetuneOptions, e EstimateOptions) (_ *
 	if err == nil {
 		err = f.advise(out)
 	}
-	if err != nil || !e.Measure {
-		return out, err
+	switch free := availableMemory(); {
+	case err != nil:
+		return nil, err
+	case e.Measure && (free == 0 || out.Memory.Total()-out.Memory.Process < free):
+		return out, f.measure(ctx, out)
+	case f.place.device.IsCPU():
+		return out, f.predict(ctx, out)
 	}
-	return out, f.measure(ctx, out)
+	return out, nil
 }
 
 // checkEstimate is Finetune's check without what only a run needs.

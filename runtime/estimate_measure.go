@@ -34,11 +34,16 @@ func (f *finetune) measure(ctx context.Context, e *Estimate) (err error) {
 		}
 		l.Seconds = time.Since(begin).Seconds()
 	}
+	return f.sumUp(ctx, e, false)
+}
+
+// sumUp makes the time of a run of those of its microbatches, and measures the update.
+func (f *finetune) sumUp(ctx context.Context, e *Estimate, predicted bool) error {
 	per, err := f.measureUpdate(ctx)
 	if err != nil {
 		return err
 	}
-	out := &TimeEstimate{Microbatches: secondsPerStep(e.ExpectedBatch, t.size, e.Lengths), Update: per * float64(e.Coordinates)}
+	out := &TimeEstimate{Predicted: predicted, Microbatches: secondsPerStep(e.ExpectedBatch, f.trainer.size, e.Lengths), Update: per * float64(e.Coordinates)}
 	out.Step = out.Microbatches + out.Update
 	out.Total = out.Step * float64(e.Steps)
 	e.Time = out

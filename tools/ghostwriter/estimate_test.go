@@ -51,7 +51,7 @@ func TestEstimate(t *testing.T) {
 	if m.Total != m.MemoryUse.Total() || m.Weights != 4*e.Coordinates || m.Moments != 8*e.Coordinates || m.Lattice != 8*e.Coordinates || m.Microbatch == 0 || m.Process == 0 {
 		t.Errorf("memory %+v of %d coordinates", m, e.Coordinates)
 	}
-	if e.Time == nil || !(e.Time.Step > 0) || e.Time.Total != e.Time.Step*2 || !(e.Time.Update > 0) {
+	if e.Time == nil || e.Time.Predicted || !(e.Time.Step > 0) || e.Time.Total != e.Time.Step*2 || !(e.Time.Update > 0) {
 		t.Errorf("time %+v", e.Time)
 	}
 	share := 0.0
@@ -69,7 +69,7 @@ func TestEstimate(t *testing.T) {
 func TestEstimateWithoutData(t *testing.T) {
 	run := []string{"--model", demoModel, "--task", "e2e", "--records", "5000", "--noise-multiplier", "1", "--max-length", "64", "--no-measure"}
 	free := estimated(t, run...)
-	if free.Records != 5000 || free.Time != nil || len(free.Lengths) != 1 || free.Lengths[0].Tokens != 64 {
+	if free.Records != 5000 || free.Time == nil || !free.Time.Predicted || !(free.Time.Step > 0) || len(free.Lengths) != 1 || free.Lengths[0].Tokens != 64 {
 		t.Errorf("%+v", free)
 	}
 	// A limit that the largest microbatch does not fit into gives a smaller one; a
