@@ -330,17 +330,15 @@ func (f *finetune) settleRows(ctx context.Context, planned int) (size int, err e
 	return size, f.checkMemory(size)
 }
 
-// planFor plans all programs for runs of that many records.
+// planFor plans all programs for runs of that many records, and opens the sessions of
+// those that are new.
 func (f *finetune) planFor(ctx context.Context, records int) error {
-	for _, s := range f.trainer.sets() {
+	for _, s := range f.allSets() {
 		if err := s.planFor(ctx, records); err != nil {
 			return err
 		}
 	}
-	if f.losses != nil {
-		return f.losses.planFor(ctx, records)
-	}
-	return nil
+	return f.openSets(ctx)
 }
 
 // microbatch settles the records of one run: what the model's declared batch

@@ -11,22 +11,37 @@ import (
 // GPU they are opened when they are needed, and what they take is a guess.
 func (f *finetune) openSessions(ctx context.Context) error {
 	f.use.Process, f.use.Sessions = f.settledMemory(), libraryBytes
-	sets := f.trainer.sets()
-	if f.losses != nil {
-		sets = append(sets, f.losses)
-	}
 	if !f.place.device.IsCPU() {
-		for _, s := range sets {
+		for _, s := range f.allSets() {
 			f.use.Sessions += s.sessionBytes()
 		}
 		return nil
 	}
-	for _, s := range sets {
+	if err := f.openSets(ctx); err != nil {
+		return err
+	}
+	f.use.Sessions += max(0, f.settledMemory()-f.use.Process)
+	return nil
+}
+
+// allSets are the programs of training and those of validation.
+func (f *finetune) allSets() []*stepSet {
+	if f.losses == nil {
+		return f.trainer.sets()
+	}
+	return append(f.trainer.sets(), f.losses)
+}
+
+// openSets opens the sessions that are not open yet, on the processor.
+func (f *finetune) openSets(ctx context.Context) error {
+	if !f.place.device.IsCPU() {
+		return nil
+	}
+	for _, s := range f.allSets() {
 		if err := s.open(ctx); err != nil {
 			return err
 		}
 	}
-	f.use.Sessions += max(0, f.settledMemory()-f.use.Process)
 	return nil
 }
 
