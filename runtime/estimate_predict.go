@@ -25,8 +25,8 @@ func (r machineRates) seconds(w ghost.Work) float64 {
 // ones; docs/estimate.md.
 const TimePrediction = "20 %"
 
-// rateSeconds is how long each rate is measured.
-const rateSeconds = 200 * time.Millisecond
+// rateTime is how long each rate is measured.
+const rateTime = 200 * time.Millisecond
 
 // measureRates times a product of middling matrices and an addition of vectors that
 // lie in main memory, each for a fraction of a second.
@@ -54,7 +54,7 @@ func additionGraph() *ir.Graph {
 }
 
 // repeated is the seconds of one run of a graph of two matrices, on average over
-// rateSeconds.
+// rateTime.
 func repeated(ctx context.Context, env *ort.Env, at workplace, g *ir.Graph, m multiplication) (seconds float64, err error) {
 	data, err := g.Marshal()
 	if err != nil {
@@ -77,7 +77,7 @@ func repeated(ctx context.Context, env *ort.Env, at workplace, g *ir.Graph, m mu
 		return 0, err
 	}
 	runs, begin := 0, time.Now()
-	for time.Since(begin) < rateSeconds {
+	for time.Since(begin) < rateTime {
 		if err := run(); err != nil {
 			return 0, err
 		}
