@@ -196,14 +196,19 @@ func (r *reader) newFormatter() error {
 // groups the records; split is the part of a file that has several (train, valid).
 // more follow the file's, as if it held them.
 func (r *reader) read(ctx context.Context, path, split, unitColumn string, more ...tokenize.Record) (*dataset, error) {
-	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{
-		Task: r.recipe.task, Classes: r.classes, LabelNames: r.labels, UnitColumn: unitColumn, Split: split,
-		Sources: r.options.Sources, ExcludeSources: r.options.ExcludeSources,
-	})
+	records, err := tokenize.ReadFile(ctx, path, r.format(split, unitColumn))
 	if err != nil {
 		return nil, dataError(path, err)
 	}
 	return r.dataset(ctx, path, append(records, more...), unitColumn)
+}
+
+// format says how the rows of a file are laid out.
+func (r *reader) format(split, unitColumn string) tokenize.DataFormat {
+	return tokenize.DataFormat{
+		Task: r.recipe.task, Classes: r.classes, LabelNames: r.labels, UnitColumn: unitColumn, Split: split,
+		Sources: r.options.Sources, ExcludeSources: r.options.ExcludeSources,
+	}
 }
 
 // dataset formats records; path names them in errors.

@@ -208,8 +208,7 @@ func (e *evaluation) run(ctx context.Context) error {
 
 func (e *evaluation) read(ctx context.Context, path string) ([]tokenize.Record, error) {
 	o := e.options
-	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{Task: e.reader.recipe.task, Classes: e.reader.classes, Split: o.Split,
-		Sources: o.Sources, ExcludeSources: o.ExcludeSources})
+	records, err := tokenize.ReadFile(ctx, path, e.reader.format(o.Split, ""))
 	if err != nil {
 		return nil, dataError(path, err)
 	}

@@ -33,6 +33,7 @@ func (a *app) trainCommand() *cobra.Command {
 			"Ctrl-C ends the run after the step in progress, with a checkpoint; --resume --out DIR goes on with it.\n" +
 			"Started by mpirun, several processes train together (docs/distributed.md).",
 		Example: "  ghostwriter train --model gpt2/ --task e2e --train trainset.csv --target-epsilon 8 --out tuned/\n" +
+			"  ghostwriter train --recipe sst2-infill --model roberta/ --train train.tsv --target-epsilon 3 --out tuned/\n" +
 			"  ghostwriter train --config train.yaml --json\n" +
 			"  ghostwriter train --resume --out tuned/",
 		RunE: func(cmd *cobra.Command, _ []string) error {
