@@ -26,7 +26,7 @@ func (o *SweepOptions) Cell(name string) (*SweepCell, error) {
 // RunCell makes the run of one cell, or goes on with it, in this process, and records that it
 // is done; a cell that is done already is left alone. When stop is closed it ends after the
 // step in progress with a checkpoint and ErrInterrupted. The cell whose model it begins with
-// must be done.
+// must be done. The checkpoints of a cell that is done, each several times the model's size, are removed.
 func (o *SweepOptions) RunCell(ctx context.Context, c *SweepCell, stop <-chan struct{}) error {
 	if row, err := o.readMarker(c); err != nil || row != nil && row.Status == CellDone {
 		return err
@@ -41,7 +41,10 @@ func (o *SweepOptions) RunCell(ctx context.Context, c *SweepCell, stop <-chan st
 	if err != nil {
 		return fmt.Errorf("cell %s: %w", c.Name, err)
 	}
-	return o.writeMarker(c, row)
+	if err := o.writeMarker(c, row); err != nil {
+		return err
+	}
+	return outputDir{path: o.cellDir(c)}.removeCheckpoints()
 }
 
 // trainCell trains a cell unless its run has ended. A run that the budget cuts short after it
@@ -76,6 +79,20 @@ func (o *SweepOptions) trainCell(ctx context.Context, c *SweepCell, stop <-chan 
 		err = nil
 	}
 	return err
+}
+
+// removeCheckpoints removes what only a run that goes on needs.
+func (d outputDir) removeCheckpoints() error {
+	points, err := d.checkpoints()
+	if err != nil {
+		return err
+	}
+	for _, p := range points {
+		if err := os.RemoveAll(p.path); err != nil {
+			return fmt.Errorf("removing checkpoints: %w", err)
+		}
+	}
+	return nil
 }
 
 // ended reports whether the run in the directory has written everything that it writes.

@@ -207,6 +207,9 @@ func TestSweepIsChargedToTheBudget(t *testing.T) {
 		if record, err := dpadam.ReadLedger(filepath.Join(o.Out, row.Out, "ledger")); err != nil || record.Charged() != 3 {
 			t.Errorf("%s charged %d steps, %v", row.Cell, record.Charged(), err)
 		}
+		if left, err := filepath.Glob(filepath.Join(o.Out, row.Out, "checkpoint-*")); err != nil || len(left) > 0 {
+			t.Errorf("checkpoints that nothing needs: %v, %v", left, err)
+		}
 	}
 	if r.Notice != noticeBudget || r.Budget != "patients.budget" {
 		t.Errorf("%q, %q", r.Budget, r.Notice)
