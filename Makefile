@@ -17,7 +17,7 @@ export PYTHON_TS PYTHON_DYN
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help library gpu-library gpu-test build demo mpi mpi-test mpi-there clients test unit race lint slow-test fuzz bench golden export-matrix clean
+.PHONY: help library gpu-library gpu-test build demo mpi mpi-test mpi-there clients test unit race lint slow-test fuzz bench golden export-matrix experiments-smoke clean
 
 help: ## list the targets and their settings
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -44,6 +44,11 @@ mpi-there:
 
 demo: build ## fine-tune a small GPT-2 privately, under three minutes
 	$(GO) run ./tools/demo
+
+experiments-smoke: build ## two small studies, methods and batch by learning rate, and one report of them: out/experiments-smoke.html
+	bin/ghostwriter sweep --config tools/experiments/smoke-methods.yaml --out out/smoke-methods
+	bin/ghostwriter sweep --config tools/experiments/smoke-figure2.yaml --out out/smoke-figure2
+	bin/ghostwriter report out/smoke-methods out/smoke-figure2 -o out/experiments-smoke.html
 
 # What npm can't install is skipped. Without a browser, promtool or grpcurl their part is.
 clients: build ## let clients of others use what is built here: openai, transformers.js, Chromium, grpcurl and more

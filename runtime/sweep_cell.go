@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,6 +42,11 @@ func (o *SweepOptions) RunCell(ctx context.Context, c *SweepCell, stop <-chan st
 	if err != nil {
 		return fmt.Errorf("cell %s: %w", c.Name, err)
 	}
+	figures, err := o.evaluateCell(ctx, c, stop)
+	if err != nil {
+		return err
+	}
+	maps.Copy(row.Metrics, figures)
 	if err := o.writeMarker(c, row); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 type SweepOptions struct {
 	Cells  []SweepCell
 	Axes   []string // the grid's names, in the order of the file
-	Metric string   // what cells are compared by; "" for the first of sweepMetrics that they have
+	Metric string   // what cells are compared by; "" for the first of preferredMetrics that they have
 	Out    string
 
 	MaxTime  time.Duration // the sweep stops after this time; 0 for never
@@ -34,7 +34,8 @@ type SweepCell struct {
 	Name     string         // of its folder, below Out/cells
 	Settings map[string]any // what sets it apart: of the grid, and the name of an explicit cell
 	Options  FinetuneOptions
-	Public   bool // its data are declared public: it is charged to no budget
+	Public   bool             // its data are declared public: it is charged to no budget
+	Evaluate *SweepEvaluation // of the trained model; nil for none
 
 	from string // the cell whose model it begins with; or ""
 }
@@ -81,7 +82,10 @@ func (c *SweepCell) validate() error {
 	case run.Valid != "" && !c.Public && !run.ValidPublic && run.DPEvaluate == 0:
 		return usage("valid: these data are private and their scores would be compared: pay for it with dp-evaluate, or say valid-public: true")
 	}
-	return run.validate()
+	if err := run.validate(); err != nil {
+		return err
+	}
+	return c.validateEvaluated()
 }
 
 // validateCharges finds data that are private in one cell and public in another, and cells
@@ -103,6 +107,12 @@ func (o *SweepOptions) validateCharges() error {
 	for _, c := range o.Cells {
 		if other, is := private[filepath.Clean(c.Options.Train)]; is && c.Public {
 			return usage("cell %s: train: %s is declared public, but cell %s is charged for it", c.Name, c.Options.Train, other)
+		}
+		if c.Evaluate == nil {
+			continue
+		}
+		if other, is := private[filepath.Clean(c.Evaluate.Data)]; is {
+			return usage("cell %s: evaluate: %s must be public, but cell %s is charged for it", c.Name, c.Evaluate.Data, other)
 		}
 	}
 	return nil

@@ -33,6 +33,8 @@ type sweepSection struct {
 	repeats int    // 0: not given
 	public  *bool
 
+	evaluate *SweepEvaluation
+
 	cells  []*sweepSection // of the file
 	metric string
 }
@@ -49,10 +51,11 @@ type setting struct {
 //	cells: [{name: N, NAME: VALUE, …}, …]   explicit runs, each by every combination of the grid
 //	repeats: K                      every run K times, each with other random numbers
 //	public-data: true               the data are public: nothing is charged for them
+//	evaluate: {data: FILE, …}       what every trained model is evaluated on (SweepEvaluation)
 //	metric: M                       what the runs are compared by
 //
-// A cell may have a grid, repeats and public-data of its own, and its model may be @N: the
-// model that the cell N trains.
+// A cell may have a grid, repeats, public-data and evaluate of its own, and its model may be
+// @N: the model that the cell N trains.
 func ParseSweep(data []byte) (SweepOptions, error) {
 	var o SweepOptions
 	var doc yaml.Node
@@ -125,6 +128,8 @@ func (s *sweepSection) set(name string, value *yaml.Node) (err error) {
 		err = value.Decode(&s.public)
 	case "metric":
 		s.metric = value.Value
+	case "evaluate":
+		s.evaluate, err = parseEvaluation(value)
 	case "cells":
 		s.cells, err = parseCells(value)
 	default:
@@ -166,7 +171,7 @@ func parseGrid(node *yaml.Node) ([]axis, error) {
 	for i := 0; i < len(node.Content); i += 2 {
 		a := axis{node.Content[i].Value, node.Content[i+1].Content}
 		switch {
-		case slices.Contains(ofSweep, a.name), slices.Contains([]string{"grid", "repeats", "public-data", "name"}, a.name):
+		case slices.Contains(ofSweep, a.name), slices.Contains([]string{"grid", "repeats", "public-data", "evaluate", "name"}, a.name):
 			return nil, fmt.Errorf("%s can't vary over the grid", a.name)
 		case node.Content[i+1].Kind != yaml.SequenceNode || len(a.values) == 0:
 			return nil, fmt.Errorf("%s must have a list of values", a.name)
@@ -251,6 +256,9 @@ func newCell(file, cell *sweepSection, chosen []setting, repeat, repeats int) (*
 		c.Public = *cell.public
 	} else if file.public != nil {
 		c.Public = *file.public
+	}
+	if c.Evaluate = cell.evaluate; c.Evaluate == nil {
+		c.Evaluate = file.evaluate
 	}
 	options := overlay(overlay(file.options, cell.options), chosen)
 	if c.Public { // the budget is for the other cells

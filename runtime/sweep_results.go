@@ -114,7 +114,7 @@ func ReadSweep(dir string) (*SweepResult, error) {
 	return r, nil
 }
 
-// firstMetric is the most telling metric that a row has: of finalMetrics, else the first by name.
+// firstMetric is the most telling metric that a row has: of preferredMetrics, else the first by name.
 func firstMetric(rows []SweepRow) string {
 	have := map[string]bool{}
 	for _, r := range rows {
@@ -122,7 +122,7 @@ func firstMetric(rows []SweepRow) string {
 			have[name] = true
 		}
 	}
-	for _, name := range finalMetrics {
+	for _, name := range preferredMetrics {
 		if have[name] {
 			return name
 		}

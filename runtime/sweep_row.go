@@ -53,13 +53,15 @@ type SweepRow struct {
 // dataPublic stands in the rows of cells that are charged to no budget.
 const dataPublic = "PUBLIC: nothing was charged to a budget"
 
-// finalMetrics are the names of the numbers in release/metrics.jsonl that a run is judged by,
-// and which of them are better when smaller. The order is that of preference.
+// finalMetrics are the names of the numbers in release/metrics.jsonl that a run is judged by.
 var finalMetrics = []string{"valid_accuracy", "noised_valid_accuracy", "valid_loss", "noised_valid_loss"}
+
+// preferredMetrics are what cells are compared by where nothing is said: the first that they have.
+var preferredMetrics = append([]string{"bleu", "accuracy", "dialog_f1", "perplexity"}, finalMetrics...)
 
 // SmallerIsBetter reports a metric that is to be made small.
 func SmallerIsBetter(metric string) bool {
-	return strings.Contains(metric, "loss") || strings.Contains(metric, "perplexity")
+	return strings.Contains(metric, "loss") || strings.Contains(metric, "perplexity") || strings.Contains(metric, "entropy")
 }
 
 // begunRow is the row of a cell that has not ended.
@@ -166,7 +168,15 @@ func (c *SweepCell) hash() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(fmt.Appendf(data, "%s: %t\n", "public-data", c.Public))
+	data = fmt.Appendf(data, "public-data: %t\n", c.Public)
+	if c.Evaluate != nil {
+		evaluation, err := yaml.Marshal(c.Evaluate)
+		if err != nil {
+			return "", err
+		}
+		data = append(data, evaluation...)
+	}
+	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:]), nil
 }
 

@@ -120,7 +120,7 @@ func heatsOf(r *runtime.SweepResult, x, y string, rest []string) *Figure {
 	labels, parts := split(r, rest)
 	var heats []*heat
 	for k, groups := range parts[:min(maxPanels, len(parts))] {
-		h := &heat{title: labels[k], x: x, y: y, best: [2]int{-1, -1}}
+		h := &heat{title: strings.TrimPrefix(labels[k]+noteOf(r), ", "), x: x, y: y, best: [2]int{-1, -1}}
 		columns, rows := valuesOf(groups, x), valuesOf(groups, y)
 		h.columns, h.rows = texts(columns), texts(rows)
 		for _, b := range rows {
@@ -140,7 +140,7 @@ func heatsOf(r *runtime.SweepResult, x, y string, rest []string) *Figure {
 		}
 		heats = append(heats, h)
 	}
-	return heatFigure("heatmap", altOf(r, fmt.Sprintf("Heat map of %s over %s (across) and %s (up)", r.Metric, x, y), len(parts)), r.Metric+noteOf(r), heats)
+	return heatFigure("heatmap", altOf(r, fmt.Sprintf("Heat map of %s over %s (across) and %s (up)", r.Metric, x, y), len(parts)), r.Metric, heats)
 }
 
 func linesOf(r *runtime.SweepResult, x string, rest []string) (*Figure, error) {
