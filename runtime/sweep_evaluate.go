@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ghostwriter-dp/ghostwriter/tokenize"
 )
 
 // A SweepEvaluation is what a sweep evaluates every trained model on: the part `evaluate` of
@@ -107,7 +109,7 @@ func (o *SweepOptions) evaluateCell(ctx context.Context, c *SweepCell, stop <-ch
 		}
 	}()
 	e := c.evaluateOptions(o.cellDir(c))
-	if generates(recipes[e.Task].task) {
+	if generates(tokenize.Task(e.Task)) {
 		e.Outputs = o.cellDir(c) + ".outputs.tsv"
 		if err := os.Remove(e.Outputs); err != nil && !errors.Is(err, os.ErrNotExist) { // of a call that was killed before its result was kept
 			return nil, fmt.Errorf("cell %s: %w", c.Name, err)
