@@ -62,20 +62,23 @@ func (c *SweepCell) validateEvaluated() error {
 	case !c.Public && !c.Evaluate.Public:
 		return usage("evaluate: its figures are compared and released, and no epsilon covers them: say public: true if the evaluation data are, or pay for validation data with dp-evaluate")
 	}
-	o := c.evaluateOptions("")
+	o, err := c.evaluateOptions("model")
+	if err != nil {
+		return err
+	}
 	return o.check()
 }
 
 // evaluateOptions are those of a cell's model in a directory.
-func (c *SweepCell) evaluateOptions(dir string) EvaluateOptions {
-	e, run := c.Evaluate, &c.Options
+func (c *SweepCell) evaluateOptions(dir string) (EvaluateOptions, error) {
+	e, run := c.Evaluate, c.Options
+	if err := run.takeRecipe(); err != nil {
+		return EvaluateOptions{}, err
+	}
 	o := EvaluateOptions{
 		Model: dir, Task: run.Task, Data: e.Data, Mismatched: e.Mismatched, Split: e.Split, Sources: e.Sources, ExcludeSources: e.Exclude,
 		Output: run.Output, Head: run.Head, Mode: run.Mode, MaxLength: e.MaxLength, Batch: e.Batch, Limit: e.Limit, Perplexity: e.Perplexity,
 		Library: run.Library, Device: run.Device, Threads: run.Threads,
-	}
-	if dir == "" {
-		o.Model = "model"
 	}
 	if e.Task != "" {
 		o.Task = e.Task
@@ -90,7 +93,7 @@ func (c *SweepCell) evaluateOptions(dir string) EvaluateOptions {
 		}
 		o.Generate = &g
 	}
-	return o
+	return o, nil
 }
 
 // evaluateCell evaluates the model that a cell trained and returns its figures by name. A call
@@ -108,7 +111,10 @@ func (o *SweepOptions) evaluateCell(ctx context.Context, c *SweepCell, stop <-ch
 		case <-ctx.Done():
 		}
 	}()
-	e := c.evaluateOptions(o.cellDir(c))
+	e, err := c.evaluateOptions(o.cellDir(c))
+	if err != nil {
+		return nil, err
+	}
 	if generates(tokenize.Task(e.Task)) {
 		e.Outputs = o.cellDir(c) + ".outputs.tsv"
 		if err := os.Remove(e.Outputs); err != nil && !errors.Is(err, os.ErrNotExist) { // of a call that was killed before its result was kept

@@ -39,6 +39,20 @@ func TestSweepEvaluates(t *testing.T) {
 	}
 }
 
+// A run whose task is that of its recipe is evaluated on that task.
+func TestSweepEvaluatesTheRecipesTask(t *testing.T) {
+	o, err := ParseSweep([]byte("model: m\nrecipe: e2e\ntrain: private.csv\nbudget: b\ntarget-epsilon: 3\nevaluate: {data: other.csv, public: true}\nout: swept\n"))
+	if err == nil {
+		err = o.validate()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := o.Cells[0].evaluateOptions("m"); err != nil || e.Task != "e2e" {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 // Generated texts are kept beside the cell; an evaluation whose outputs a killed call left is made anew.
 func TestSweepGenerates(t *testing.T) {
 	demo := filepath.Join("..", "testdata", "demo")

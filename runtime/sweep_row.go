@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -168,7 +170,7 @@ func (c *SweepCell) hash() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	data = fmt.Appendf(data, "public-data: %t\n", c.Public)
+	data = fmt.Appendf(data, "public-data: %t\nzero: %v\n", c.Public, slices.Sorted(maps.Keys(o.given)))
 	if c.Evaluate != nil {
 		evaluation, err := yaml.Marshal(c.Evaluate)
 		if err != nil {
