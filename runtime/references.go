@@ -34,13 +34,17 @@ func ReadReferences(ctx context.Context, task, path, split string) ([]metrics.Gr
 	case !slices.Contains(ReferenceTasks(), task):
 		return nil, usage("task %q has no references; there are %s", task, strings.Join(ReferenceTasks(), ", "))
 	}
-	records, err := tokenize.ReadFile(ctx, path, tokenize.DataFormat{Task: tokenize.Task(task), Split: split})
+	format := tokenize.DataFormat{Task: tokenize.Task(task), Split: split}
+	if format.Task.Triples() {
+		format.UnitColumn = "entry"
+	}
+	records, err := tokenize.ReadFile(ctx, path, format)
 	if err != nil {
 		return nil, dataError(path, err)
 	}
 	groups := make([]metrics.Group, len(records))
 	for i, r := range records {
-		groups[i] = metrics.Group{Source: sourceText(r), References: []string{r.Target}, Row: r.Row}
+		groups[i] = metrics.Group{Source: sourceText(r), References: []string{r.Target}, Row: r.Row, Entry: r.Unit}
 	}
 	return groups, nil
 }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,6 +13,9 @@ type Group struct {
 	Source     string
 	References []string
 	Row        int // of the first in its file, from 1
+	// Entry names the set of texts that a file puts the references into, "" where it has no such sets. Sets may have equal
+	// sources.
+	Entry string
 }
 
 // Outputs are the texts of one system, one for each group.
@@ -133,16 +137,21 @@ func groupLines(items []Item, outputs, path string) error {
 }
 
 // Pair gives every output its references. Outputs with sources find them by their source, wherever it stands; the
-// references of equal sources belong together. Outputs without take the groups in their order: those of equal sources
-// next to each other, as e2e-metrics does, or if their number does not fit those of all equal sources. name names the
-// file of the references in errors.
+// references of equal sources belong together. Outputs without take the references in their order: those of an entry, or
+// of equal sources next to each other, as e2e-metrics does, or if their number does not fit those of all equal sources.
+// name names the file of the references in errors.
 func Pair(groups []Group, name string, o Outputs) ([]Item, error) {
 	if len(groups) == 0 {
 		return nil, inputError("%s has no references", name)
 	}
 	merged := mergeGroups(groups)
 	if o.Sources == nil {
-		for _, list := range [][]Group{adjacentGroups(groups), merged} {
+		adjacent := adjacentGroups(groups, func(a, b Group) bool { return a.Source == b.Source })
+		lists := [][]Group{adjacent, merged}
+		if groups[0].Entry != "" {
+			lists = [][]Group{adjacentGroups(groups, func(a, b Group) bool { return a.Entry == b.Entry }), adjacent, merged}
+		}
+		for _, list := range lists {
 			if len(list) == len(o.Texts) {
 				items := make([]Item, len(list))
 				for i, g := range list {
@@ -151,8 +160,12 @@ func Pair(groups []Group, name string, o Outputs) ([]Item, error) {
 				return items, nil
 			}
 		}
-		return nil, inputError("%s has %d lines, %s has references for %d different sources: there must be one output for each",
-			o.Name, len(o.Texts), name, len(merged))
+		in := ""
+		if groups[0].Entry != "" {
+			in = fmt.Sprintf(" in %d entries", len(lists[0]))
+		}
+		return nil, inputError("%s has %d lines, %s has references for %d different sources%s: there must be one output for each",
+			o.Name, len(o.Texts), name, len(merged), in)
 	}
 	bySource := map[string]int{}
 	for i, g := range merged {
@@ -192,15 +205,15 @@ func mergeGroups(groups []Group) []Group {
 	return out
 }
 
-// adjacentGroups joins groups of equal sources that follow each other.
-func adjacentGroups(groups []Group) []Group {
+// adjacentGroups joins groups that follow each other and belong together.
+func adjacentGroups(groups []Group, together func(a, b Group) bool) []Group {
 	var out []Group
 	for _, g := range groups {
-		if n := len(out); n > 0 && out[n-1].Source == g.Source {
+		if n := len(out); n > 0 && together(out[n-1], g) {
 			out[n-1].References = append(out[n-1].References, g.References...)
 			continue
 		}
-		out = append(out, Group{Source: g.Source, Row: g.Row, References: append([]string(nil), g.References...)})
+		out = append(out, Group{Source: g.Source, Row: g.Row, Entry: g.Entry, References: slices.Clone(g.References)})
 	}
 	return out
 }

@@ -130,6 +130,30 @@ func TestReferencesOfTables(t *testing.T) {
 	}
 }
 
+// TestEntries pairs lines with the entries of a file, two of which have equal sources.
+func TestEntries(t *testing.T) {
+	groups := []Group{
+		{Source: "s", References: []string{"a"}, Row: 1, Entry: "1"}, {Source: "s", References: []string{"b"}, Row: 2, Entry: "1"},
+		{Source: "s", References: []string{"c"}, Row: 3, Entry: "2"}, {Source: "t", References: []string{"d"}, Row: 4, Entry: "3"},
+		{Source: "s", References: []string{"e"}, Row: 5, Entry: "4"},
+	}
+	for _, want := range [][]string{{"a b", "c", "d", "e"}, {"a b c", "d", "e"}, {"a b c e", "d"}} {
+		items, err := Pair(groups, "refs.json", Outputs{Name: "out.txt", Texts: make([]string, len(want))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range want {
+			if got := strings.Join(items[i].References, " "); got != w {
+				t.Errorf("of %d outputs, %d has references %q, want %q", len(want), i+1, got, w)
+			}
+		}
+	}
+	_, err := Pair(groups, "refs.json", Outputs{Name: "out.txt", Texts: make([]string, 5)})
+	if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "2 different sources in 4 entries") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestTextItems reads references in groups, as single lines and in several files.
 func TestTextItems(t *testing.T) {
 	outputs := write(t, "out.txt", "one\n\nthree \r\n")
@@ -161,7 +185,7 @@ func TestTextItems(t *testing.T) {
 
 // TestBadFiles checks that errors name file and row, and never the text.
 func TestBadFiles(t *testing.T) {
-	groups := []Group{{"s1", []string{"a"}, 1}, {"s2", []string{"b"}, 2}}
+	groups := []Group{{Source: "s1", References: []string{"a"}, Row: 1}, {Source: "s2", References: []string{"b"}, Row: 2}}
 	pair := func(file string) error {
 		o, err := ReadOutputs(write(t, "out.tsv", file))
 		if err != nil {
