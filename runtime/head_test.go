@@ -93,6 +93,8 @@ func TestHeadInChunks(t *testing.T) {
 				compareGradients(t, fmt.Sprintf("%+v, whole", chunks), got, whole, 1e-5)
 				compareGradients(t, fmt.Sprintf("%+v, loop", chunks), got, loop, 1e-4)
 			}
+			low := c.run(t, GradNormsOptions{headChunks: &chunkings[i%6], Memory: ghost.LowMemory})
+			compareGradients(t, fmt.Sprintf("%+v, low memory", chunkings[i%6]), low, whole, 1e-5)
 		})
 	}
 }
@@ -149,9 +151,13 @@ func compareGradients(t *testing.T, how string, got, want *GradNorms, tolerance 
 
 // A record that is not finite leaves no bit behind where logits come in chunks.
 func TestNonFiniteRecordsLeaveNoTraceInChunks(t *testing.T) {
-	for _, chunks := range []ghost.HeadChunks{{Records: 2, Words: 3}, {Words: 2}} {
-		t.Run(fmt.Sprintf("%+v", chunks), func(t *testing.T) {
-			testNonFinite(t, openFixture(t, "gpt2-optimum"), ghost.Spec{HeadChunks: &chunks})
+	for _, spec := range []ghost.Spec{
+		{HeadChunks: &ghost.HeadChunks{Records: 2, Words: 3}},
+		{HeadChunks: &ghost.HeadChunks{Words: 2}},
+		{HeadChunks: &ghost.HeadChunks{Records: 3, Words: 1}, Memory: ghost.LowMemory},
+	} {
+		t.Run(fmt.Sprintf("%+v %s", *spec.HeadChunks, spec.Memory), func(t *testing.T) {
+			testNonFinite(t, openFixture(t, "gpt2-optimum"), spec)
 		})
 	}
 }

@@ -76,6 +76,9 @@ func testNonFinite(t *testing.T, f *fixture, spec ghost.Spec) {
 			if math.Float32bits(v[i]) != math.Float32bits(without.sums[name][i]) {
 				t.Fatalf("%s[%d]: %g with the records, %g without", name, i, v[i], without.sums[name][i])
 			}
+			if x := float64(v[i]); math.IsNaN(x) || math.IsInf(x, 0) {
+				t.Fatalf("%s[%d]: %g", name, i, x)
+			}
 			if v[i] != 0 {
 				count++
 			}
