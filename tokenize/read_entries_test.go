@@ -3,9 +3,11 @@ package tokenize
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -189,6 +191,46 @@ func TestLargeFilesStream(t *testing.T) {
 	entry := `{"tripleset": [["a","b","` + strings.Repeat("c", 1000) + `"]], "annotations": [{"text": "t"}]}`
 	if got, err := readAll("["+entry+strings.Repeat(",\n"+entry, 3000)+"]", dartFormat); err != nil || len(got) != 3001 {
 		t.Errorf("%d records, %v", len(got), err)
+	}
+}
+
+// TestRecordsAreAllThatIsKept: what a file has beside the records, such as MNLI's parses, ParlAI's candidates or sources that
+// are left out, is given back.
+func TestRecordsAreAllThatIsKept(t *testing.T) {
+	const rows, waste = 40, 100 << 10
+	long := strings.Repeat("x", waste)
+	for name, c := range map[string]struct {
+		head, row, tail string
+		format          DataFormat
+		records         int
+	}{
+		"mnli":      {"sentence1\tsentence2\tparse\tgold_label\n", "a\tb\t" + long + "\tneutral\n", "", DataFormat{Task: TaskMNLI}, rows},
+		"e2e":       {"mr,ref,more\n", "a[b],c," + long + "\n", "", e2eFormat, rows},
+		"lm":        {"", `{"text": "a", "more": "` + long + "\"}\n", "", lmFormat, rows},
+		"parlai":    {"", "1 your persona: a.\n2 hi\tho\t\t" + long + "\n", "", personaFormat, rows},
+		"dialogues": {`{"train": [`, `{"utterances": [{"candidates": ["` + long + `", "yes"], "history": ["h"]}]},`, `{"utterances": []}]}`, personaFormat, rows},
+		"dart": {"[", `{"tripleset": [["a","b","c"]], "annotations": [{"source": "e2e", "text": "` + long + `"}]},`, `{"tripleset": [["a","b","c"]], "annotations": [{"text": "t"}]}]`,
+			with(dartFormat, func(f *DataFormat) { f.ExcludeSources = []string{"e2e"} }), 1},
+		"xml": {"<b>", "<entry><more>" + long + "</more><mtriple>a|b|c</mtriple><lex>t</lex></entry>", "</b>", dartFormat, rows},
+	} {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		parts := []io.Reader{strings.NewReader(c.head)}
+		for range rows {
+			parts = append(parts, strings.NewReader(c.row))
+		}
+		records, err := readEntries(io.MultiReader(append(parts, strings.NewReader(c.tail))...), c.format)
+		if err != nil || len(records) != c.records {
+			t.Fatalf("%s: %d records, %v", name, len(records), err)
+		}
+		parts = nil
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > rows*waste/4 {
+			t.Errorf("%s: %d records keep %d bytes", name, len(records), kept)
+		}
+		runtime.KeepAlive(records)
 	}
 }
 

@@ -43,7 +43,7 @@ func (p *parlaiReader) next() (Record, error) {
 		case !utf8.Valid(line):
 			return Record{}, p.at(&RowError{Problem: problemUTF8})
 		}
-		text := string(line) // of its own: records keep parts of it
+		text := string(line)
 		if strings.TrimSpace(text) == "" {
 			continue
 		}
@@ -146,18 +146,19 @@ func (p *parlaiReader) turn(said []string, labels string) (rec Record, ok bool) 
 	for _, line := range said {
 		persona, own := strings.CutPrefix(line, "your persona: ")
 		if own || strings.HasPrefix(line, "partner's persona: ") {
-			p.persona = append(p.persona, persona)
+			p.persona = append(p.persona, strings.Clone(persona)) // not the line, which may have long candidates
 		} else {
 			turn = append(turn, line)
 		}
 	}
 	if text := strings.Join(turn, "\n"); text != "" && !isSilence(text) {
-		p.history = append(p.history, text)
+		p.history = append(p.history, strings.Clone(text))
 	}
 	response, _, _ := strings.Cut(labels, "|")
 	if response == "" {
 		return rec, false
 	}
+	response = strings.Clone(response)
 	rec = Record{Target: response, Label: -1, Dialog: &Dialog{Persona: p.persona[:len(p.persona):len(p.persona)], History: p.history[:len(p.history):len(p.history)]}}
 	p.history = append(p.history, response)
 	return rec, true

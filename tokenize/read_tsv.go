@@ -142,6 +142,8 @@ func (t *tsvReader) record(fields []string) (Record, error) {
 	if rec.Unit, err = unitOf(fields, t.unit, t.name); err != nil {
 		return Record{}, err
 	}
+	// The fields of a row share its bytes, of which most may be in columns that are not used, such as MNLI's parses.
+	rec.Text, rec.Pair, rec.Unit = strings.Clone(rec.Text), strings.Clone(rec.Pair), strings.Clone(rec.Unit)
 	rec.Label, err = labelNumber(t.layout.label[0], fields[t.label], t.labels)
 	return rec, err
 }
