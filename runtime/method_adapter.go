@@ -36,7 +36,7 @@ func (l *lora) saveAdapter(m *Model, dir string, w *Weights, metadata map[string
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := l.saveORT(dir, w); err != nil {
+	if err := l.saveORT(dir, w, metadata[privacyKey]); err != nil {
 		return err
 	}
 	if l.options.AdapterModel {
@@ -95,7 +95,7 @@ func (l *lora) note(why string, metadata map[string]string) string {
 
 // saveORT writes onnxruntime's adapter. The factor α/r is multiplied into B, so that
 // adapters of any α fit one model.
-func (l *lora) saveORT(dir string, w *Weights) error {
+func (l *lora) saveORT(dir string, w *Weights, note string) error {
 	var list []ortadapter.Parameter
 	rank := int64(l.options.Rank)
 	for _, u := range l.updates {
@@ -103,7 +103,7 @@ func (l *lora) saveORT(dir string, w *Weights) error {
 			ortadapter.Parameter{Name: u.A, Dims: []int64{u.In, rank}, Floats: w.of(u.A)},
 			ortadapter.Parameter{Name: u.B, Dims: []int64{rank, u.Out}, Floats: l.scaled(w.of(u.B))})
 	}
-	data, err := ortadapter.Marshal(ortadapter.Adapter{Version: 1, ModelVersion: 1, Parameters: list})
+	data, err := ortadapter.Marshal(ortadapter.Adapter{Version: 1, ModelVersion: 1, Parameters: list, Note: note})
 	if err != nil {
 		return err
 	}

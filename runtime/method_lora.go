@@ -80,7 +80,7 @@ func (l *lora) targets(p *ghost.Prepared) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, usage("--lora-targets %s: none of the %d parameters that match is the matrix of a product; inspect lists them", strings.Join(l.options.Targets, ","), len(chosen))
+		return nil, usage("--lora-targets %s: none of the %d parameters that match is the matrix of a product; inspect lists them%s", strings.Join(l.options.Targets, ","), len(chosen), quantisedHint(p))
 	}
 	return names, nil
 }

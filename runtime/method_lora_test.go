@@ -138,7 +138,7 @@ func forwardOf(t *testing.T, path string, b *Batch) map[string]*ort.Tensor {
 // The written model, updates merged into its weights, computes what the model with the updates
 // beside them does.
 func TestLoRAMergedEqualsAdapted(t *testing.T) {
-	for _, path := range fewIfShort([]string{"models/gpt2-ts17", "matrix/bert-optimum-o2", "models/gpt2-dyn18", "models/roberta-ts13", "models/distilbert-optimum", "matrix/albert-optimum"}) {
+	for _, path := range fewIfShort([]string{"models/gpt2-ts17", "matrix/bert-optimum-o2", "models/gpt2-dyn18", "models/roberta-ts13", "models/distilbert-optimum", "matrix/albert-optimum", "matrix/t5-optimum"}) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			m, _ := adapted(t, filepath.Join("..", "testdata", path), MethodOptions{Name: "lora", Rank: 3, Alpha: 2, Targets: []string{"attention:", "layers:0-"}})
 			p := disturb(t, m)
@@ -281,6 +281,7 @@ func TestLoRARefusals(t *testing.T) {
 		"matches no parameter": {"models/gpt2-ts17", MethodOptions{Targets: []string{"*.query.*"}}},
 		"is the matrix of":     {"models/gpt2-ts17", MethodOptions{Targets: []string{"*.ln_1.*"}}},
 		"is more than":         {"models/gpt2-ts17", MethodOptions{Rank: 21}},
+		"are quantised":        {"matrix/opt-ts17-qdq4", MethodOptions{}},
 	} {
 		m, err := Open(filepath.Join("..", "testdata", c.model), Options{})
 		if err != nil {

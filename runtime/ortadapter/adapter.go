@@ -25,6 +25,8 @@ type Adapter struct {
 	Version      int32 // of the adapter, the caller's
 	ModelVersion int32 // of the model that it fits, the caller's
 	Parameters   []Parameter
+	// Note lies in the file for people and strings(1): the format has no field for it.
+	Note string
 }
 
 // A Parameter is the value of one input.
@@ -50,7 +52,7 @@ const (
 // Marshal returns the file. An error says that a parameter's dims do not fit its values, or
 // that all together are more than a FlatBuffer holds.
 func Marshal(a Adapter) ([]byte, error) {
-	size := 0
+	size := len(a.Note)
 	for _, p := range a.Parameters {
 		n := int64(1)
 		for _, d := range p.Dims {
@@ -65,6 +67,9 @@ func Marshal(a Adapter) ([]byte, error) {
 		return nil, errors.New("the adapter has more than 2 GiB, which onnxruntime's format does not hold")
 	}
 	b := flatbuffers.NewBuilder(size)
+	if a.Note != "" {
+		b.CreateString(a.Note)
+	}
 	offsets := make([]flatbuffers.UOffsetT, len(a.Parameters))
 	for i, p := range a.Parameters {
 		offsets[i] = parameter(b, p)

@@ -1,6 +1,7 @@
 package ortadapter_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strings"
@@ -14,11 +15,14 @@ import (
 // The file says what was put in, read by the schema's slots: field k of a table is at
 // offset 4+2k of its vtable.
 func TestMarshal(t *testing.T) {
-	data, err := ortadapter.Marshal(ortadapter.Adapter{Version: 3, ModelVersion: 4, Parameters: []ortadapter.Parameter{
+	data, err := ortadapter.Marshal(ortadapter.Adapter{Note: "NOT PRIVATE", Version: 3, ModelVersion: 4, Parameters: []ortadapter.Parameter{
 		{Name: "p.A", Dims: []int64{2, 3}, Floats: []float32{0, 1, 2, 3, 4, 5}}, {Name: "p.B", Dims: []int64{3, 1}, Floats: []float32{6, 7, 8}},
 	}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !bytes.Contains(data, []byte("NOT PRIVATE")) {
+		t.Error("the note is not there")
 	}
 	if string(data[4:8]) != "TORT" {
 		t.Errorf("identifier %q", data[4:8])
