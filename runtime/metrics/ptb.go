@@ -13,7 +13,7 @@ var cocoRemoved = map[string]bool{"''": true, "'": true, "``": true, "`": true, 
 // That tokenizer reads the texts as lines of one file and looks across their ends: the last letter of "vitamin a."
 // keeps its period unless the next text begins as a sentence does. So the order of the texts matters, if rarely.
 //
-// The rules were found from outside, by asking that tokenizer; docs/metrics.md says what they were compared on and what
+// The rules (ptbSources) were found from outside, by asking that tokenizer; docs/metrics.md says what they were compared on and what
 // still differs. As COCO removes them anyway, opening quotes are not told from closing ones, and the period that the
 // tokenizer doubles after an abbreviation at the end of a sentence is not.
 func COCOTokens(texts []string) [][]string {
@@ -59,16 +59,17 @@ func ptbTokens(line, next string) []string {
 
 // ptbNext is the length in characters of the next token or dropped piece, and what it becomes; "" for nothing.
 func ptbNext(text []rune, shape string) (int, string) {
+	table := ptb()
 	best, longest, end := -1, 0, 0
-	for _, i := range ptbStarts[shape[0]] {
-		if m := ptbRules[i].pattern.FindStringSubmatchIndex(shape); m != nil && m[1] > longest {
+	for _, i := range table.starts[shape[0]] {
+		if m := table.rules[i].pattern.FindStringSubmatchIndex(shape); m != nil && m[1] > longest {
 			best, longest, end = i, m[1], m[3]
 		}
 	}
 	if best < 0 || end > len(text) { // a character that is a token of its own, or none
 		return 1, ptbCharacter(text[0], shape[0])
 	}
-	if emit := ptbRules[best].emit; emit != nil {
+	if emit := table.rules[best].emit; emit != nil {
 		return end, emit(string(text[:end]))
 	}
 	return end, ptbClean.Replace(string(text[:end]))

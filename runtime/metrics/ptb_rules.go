@@ -3,7 +3,9 @@ package metrics
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
+	"sync"
 )
 
 // A ptbRule makes a token of what group 1 of its source matches at the start of a shape.
@@ -32,8 +34,8 @@ var ptbParts = strings.NewReplacer(
 	"{site}", "[^ \\t\\n\"<>|.!?(){},]",
 )
 
-// ptbRules in the order in which they win over equally long ones.
-var ptbRules = compilePTB([]ptbRule{
+// ptbSources are the rules in the order in which they win over equally long ones.
+var ptbSources = []ptbRule{
 	// Words that are two.
 	{name: "cannot", source: `((?i:can))(?i:not)`},
 	{name: "gonna", source: `((?i:gon|wan))(?i:na)`},
@@ -101,58 +103,65 @@ var ptbRules = compilePTB([]ptbRule{
 	{name: "?!", source: `([?!]+)`},
 	{name: "runs", source: `(\*+|(?:\\\*){1,3}|_+|@+|#+|<<|>>)`},
 	{name: "quotes", source: "([`'\\x03\\x08]'|[`\\x03\\x04\\x08]{1,2}|')", emit: quotes},
-})
-
-func compilePTB(rules []ptbRule) []ptbRule {
-	for i := range rules {
-		r := &rules[i]
-		r.pattern = regexp.MustCompile(`^` + ptbParts.Replace(r.source))
-		r.pattern.Longest()
-	}
-	return rules
 }
 
-// ptbStarts are the rules whose tokens can begin with a byte.
-var ptbStarts = func() (starts [128][]int) {
-	for i, r := range ptbRules {
-		for b := range starts {
-			if beginsWith(r.pattern, rune(b)) {
-				starts[b] = append(starts[b], i)
+// A ptbTable is the rules, compiled, and of each byte those whose tokens can begin with it.
+type ptbTable struct {
+	rules  []ptbRule
+	starts [128][]int
+}
+
+// ptb compiles the rules when they are first needed: most commands never need them.
+var ptb = sync.OnceValue(func() *ptbTable {
+	t := &ptbTable{rules: slices.Clone(ptbSources)}
+	for i := range t.rules {
+		r := &t.rules[i]
+		source := `^` + ptbParts.Replace(r.source)
+		r.pattern = regexp.MustCompile(source)
+		r.pattern.Longest()
+		begins := beginnings(source)
+		for b := range t.starts {
+			if begins(rune(b)) {
+				t.starts[b] = append(t.starts[b], i)
 			}
 		}
 	}
-	return starts
-}()
+	return t
+})
 
-// beginsWith says whether a match of a pattern can begin with a character.
-func beginsWith(pattern *regexp.Regexp, b rune) bool {
-	tree, err := syntax.Parse(pattern.String(), syntax.Perl)
+// beginnings says which characters a match of a pattern can begin with.
+func beginnings(pattern string) func(rune) bool {
+	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return true
+		return func(rune) bool { return true }
 	}
 	program, err := syntax.Compile(tree.Simplify())
 	if err != nil {
-		return true
+		return func(rune) bool { return true }
 	}
+	var first []*syntax.Inst
 	seen := make([]bool, len(program.Inst))
-	var walk func(pc uint32) bool
-	walk = func(pc uint32) bool {
+	var walk func(pc uint32)
+	walk = func(pc uint32) {
 		if seen[pc] {
-			return false
+			return
 		}
 		seen[pc] = true
 		switch in := &program.Inst[pc]; in.Op {
 		case syntax.InstAlt, syntax.InstAltMatch:
-			return walk(in.Out) || walk(in.Arg)
+			walk(in.Out)
+			walk(in.Arg)
 		case syntax.InstCapture, syntax.InstEmptyWidth, syntax.InstNop:
-			return walk(in.Out)
+			walk(in.Out)
 		case syntax.InstFail, syntax.InstMatch:
-			return false
 		default:
-			return in.MatchRune(b)
+			first = append(first, in)
 		}
 	}
-	return walk(uint32(program.Start))
+	walk(uint32(program.Start))
+	return func(r rune) bool {
+		return slices.ContainsFunc(first, func(in *syntax.Inst) bool { return in.MatchRune(r) })
+	}
 }
 
 // entity is the character of a markup entity; a blank is nothing.
