@@ -40,7 +40,7 @@ func newDebugLog(out, stamp string, first int64) (*debugLog, error) {
 	if err := os.MkdirAll(board, 0o700); err != nil {
 		return nil, errors.Join(fmt.Errorf("debug: %w", err), d.close())
 	}
-	if d.events, err = tensorboard.Create(board, 0o600, first); err != nil {
+	if d.events, err = tensorboard.Create(board, 0o600, first, stamp); err != nil {
 		return nil, errors.Join(fmt.Errorf("debug: %w", err), d.close())
 	}
 	return d, nil

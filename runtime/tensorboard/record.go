@@ -23,6 +23,7 @@ const (
 
 	sessionStatus = 1
 	sessionStart  = 1 // the value START
+	sessionText   = 3
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -57,9 +58,12 @@ func versionEvent(seconds float64) []byte {
 	return protowire.AppendString(b, "brain.Event:2")
 }
 
-// startEvent says that the run begins, or begins again, at a step.
-func startEvent(seconds float64, step int64) []byte {
+// startEvent says that the run begins, or begins again, at a step, and what else is to be said of it.
+func startEvent(seconds float64, step int64, message string) []byte {
 	log := protowire.AppendVarint(protowire.AppendTag(nil, sessionStatus, protowire.VarintType), sessionStart)
+	if message != "" {
+		log = protowire.AppendString(protowire.AppendTag(log, sessionText, protowire.BytesType), message)
+	}
 	b := protowire.AppendTag(eventHead(seconds, step), eventSessionLog, protowire.BytesType)
 	return protowire.AppendBytes(b, log)
 }

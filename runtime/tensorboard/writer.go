@@ -26,15 +26,16 @@ type Scalar struct {
 type Writer struct{ file *os.File }
 
 // Create begins a new file in a folder that exists. first is the step that the
-// run goes on with: whatever an earlier file says of it and later ones is void.
-func Create(dir string, perm fs.FileMode, first int64) (*Writer, error) {
+// run goes on with: whatever an earlier file says of it and later ones is void. message, if it is not empty, stands in
+// the file for whoever reads its bytes, as the message of its session's start.
+func Create(dir string, perm fs.FileMode, first int64, message string) (*Writer, error) {
 	file, err := createNext(dir, perm)
 	if err != nil {
 		return nil, fmt.Errorf("the event file: %w", err)
 	}
 	w := &Writer{file}
 	now := seconds()
-	if err := w.write(versionEvent(now), startEvent(now, first)); err != nil {
+	if err := w.write(versionEvent(now), startEvent(now, first, message)); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return w, nil

@@ -24,7 +24,7 @@ var declared = []struct {
 	name   string
 	fields []declaredField
 }{
-	{"SessionLog", []declaredField{{"status", 1, descriptorpb.FieldDescriptorProto_TYPE_INT32, "", false}}},
+	{"SessionLog", []declaredField{{"status", 1, descriptorpb.FieldDescriptorProto_TYPE_INT32, "", false}, {"msg", 3, descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false}}},
 	{"Value", []declaredField{{"tag", 1, descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false}, {"simple_value", 2, descriptorpb.FieldDescriptorProto_TYPE_FLOAT, "", false}}},
 	{"Summary", []declaredField{{"value", 1, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, ".t.Value", true}}},
 	{"Event", []declaredField{
@@ -107,7 +107,7 @@ func get(m protoreflect.Message, name string) protoreflect.Value {
 
 func TestEventsAreReadBack(t *testing.T) {
 	dir := t.TempDir()
-	w, err := Create(dir, 0o600, 7)
+	w, err := Create(dir, 0o600, 7, "NOT PRIVATE: a test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestEventsAreReadBack(t *testing.T) {
 	if len(all) != 5 || get(all[0], "file_version").String() != "brain.Event:2" {
 		t.Fatalf("%v", all)
 	}
-	if start := all[1]; get(start, "step").Int() != 7 || get(get(start, "session_log").Message(), "status").Int() != 1 {
+	if start := all[1]; get(start, "step").Int() != 7 || get(get(start, "session_log").Message(), "status").Int() != 1 || get(get(start, "session_log").Message(), "msg").String() != "NOT PRIVATE: a test" {
 		t.Errorf("the start: %v", start)
 	}
 	for _, e := range all[2:] {
@@ -166,7 +166,7 @@ func TestFilesSort(t *testing.T) {
 	}
 	made := []string{ahead}
 	for first := range int64(3) {
-		w, err := Create(dir, 0o600, first)
+		w, err := Create(dir, 0o600, first, "")
 		if err != nil {
 			t.Fatal(err)
 		}
