@@ -128,7 +128,7 @@ func (a *app) printEstimate(e *runtime.Estimate) {
 		a.printf("time %s: a step %.3g s, of which noise and update %.3g s; without validation and checkpoints\n",
 			strings.TrimSuffix(time.Duration(t.Total*float64(time.Second)).Round(time.Second).String(), "0s"), t.Step, t.Update)
 		if t.Predicted {
-			a.printf("  microbatches are predicted from this machine's rates of products and additions, not measured: on GPT-2 and RoBERTa within %s of the truth\n", runtime.TimePrediction)
+			a.printf("  microbatches are predicted from this machine's rates of products and additions, not measured: %s\n", runtime.TimePrediction)
 		}
 	}
 }
