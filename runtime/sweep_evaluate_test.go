@@ -55,6 +55,9 @@ func TestSweepEvaluatesTheRecipesTask(t *testing.T) {
 
 // Generated texts are kept beside the cell; an evaluation whose outputs a killed call left is made anew.
 func TestSweepGenerates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for long")
+	}
 	demo := filepath.Join("..", "testdata", "demo")
 	dir := t.TempDir()
 	rows, err := os.ReadFile(filepath.Join(demo, "private-test.csv"))

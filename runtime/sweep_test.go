@@ -255,6 +255,9 @@ func checkSweepFiles(t *testing.T, out string, cells int) {
 // Public data: seeded runs, one that begins with another's model, one that was killed before
 // it wrote its result. Everything says that the data are declared public.
 func TestSweepOfPublicData(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for long")
+	}
 	o := sweptOptions(t, "public-data: true\ntarget-epsilon: 3\ncells:\n- {name: pre, no-privacy: true}\n- {name: tuned, model: \"@pre\", grid: {seed: [3, 4]}}\n")
 	r, err := Sweep(t.Context(), o)
 	if err != nil {
