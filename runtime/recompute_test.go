@@ -31,7 +31,7 @@ func TestLowMemoryComputesTheSame(t *testing.T) {
 			t.Run(f.name, func(t *testing.T) {
 				t.Parallel()
 				for _, name := range f.info.Cases {
-					if strings.Contains(name, "-b2-t") {
+					if strings.HasSuffix(name, "-b2-t16") || strings.HasSuffix(name, "-b2-t5") {
 						c := f.load(t, name)
 						compareMemory(t, f.model, f.batch(t, c), GradNormsOptions{Loss: c.Loss}, &lowered)
 					}
