@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ghostwriter-dp/ghostwriter/ghost"
 )
 
 func tinyBench() BenchOptions {
@@ -19,6 +21,7 @@ func tinyBench() BenchOptions {
 
 func TestBench(t *testing.T) {
 	o := tinyBench()
+	o.Memory = ghost.LowMemory // all variants
 	var said []string
 	o.Message = func(s string) { said = append(said, s) }
 	o.Peak = func(_ context.Context, c BenchCell, variant string) (int64, error) {
@@ -71,7 +74,8 @@ func TestBenchOfOtherModels(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		if n := len(r.Cells[0].Variants); n != len(BenchVariants())-1 {
+		// Without the logical step, and without those of low memory.
+		if n := len(r.Cells[0].Variants); n != len(BenchVariants())-3 {
 			t.Errorf("%s: %d variants", path, n)
 		}
 	}
