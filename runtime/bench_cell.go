@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
 )
 
 // benchClipNorm is C of the timed steps; time does not depend on it.
@@ -256,7 +257,7 @@ func (c *benchCell) tooLarge() (string, error) {
 	}
 	need := sum
 	if c.model.env.Pooled() {
-		need = most / 16 * 17
+		need = ort.PoolHolds(most)
 	}
 	if len(seen) > 0 && c.weights == nil {
 		held += 4 * c.Parameters

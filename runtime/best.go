@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -65,11 +64,7 @@ func (b *bestModel) write(dir string, weights *ort.Arena, hook durable.Hook) err
 	if err := safetensors.WriteFile(filepath.Join(dir, "weights.safetensors"), weightTensors(weights), nil, hook); err != nil {
 		return err
 	}
-	state, err := json.MarshalIndent(b, "", "  ")
-	if err != nil {
-		return err
-	}
-	return durable.WriteBytes(filepath.Join(dir, "state.json"), 0o644, append(state, '\n'))
+	return durable.WriteJSON(filepath.Join(dir, "state.json"), 0o644, b)
 }
 
 // load puts the weights back.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,14 +105,7 @@ func (c checkpoint) write(dir string, o *FinetuneOptions, s runState, hook durab
 	if err := durable.WriteBytes(filepath.Join(dir, configFile), 0o600, config); err != nil {
 		return err
 	}
-	state, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(filepath.Join(dir, "state.json"), 0o644, func(w io.Writer) error {
-		_, err := w.Write(append(state, '\n'))
-		return err
-	})
+	return durable.WriteJSON(filepath.Join(dir, "state.json"), 0o644, c)
 }
 
 // dropOld removes all but the last checkpoints.

@@ -1,8 +1,6 @@
 package runtime
 
 import (
-	"encoding/json"
-	"fmt"
 	"path/filepath"
 
 	"github.com/ghostwriter-dp/ghostwriter/runtime/durable"
@@ -29,9 +27,5 @@ func (d *debugLog) dropped(out, stamp string, train, valid *dataset) error {
 		Train      *counts `json:"train"`
 		Valid      *counts `json:"valid,omitempty"`
 	}{stamp, of(train), of(valid)}
-	data, err := json.MarshalIndent(file, "", "  ")
-	if err != nil {
-		return fmt.Errorf("debug: %w", err)
-	}
-	return durable.WriteBytes(filepath.Join(out, "debug", droppedFile), 0o600, append(data, '\n'))
+	return durable.WriteJSON(filepath.Join(out, "debug", droppedFile), 0o600, file)
 }

@@ -28,29 +28,11 @@ func (d *dataset) overTokens() bool { return d.loss == "causal-lm" || d.loss == 
 
 // score evaluates the weights on a data set, forward only.
 func (s *stepSet) score(ctx context.Context, d *dataset, w *Weights, size int, fixed bool) (Score, error) {
-	all := make([]int, 0, len(d.examples))
-	for i, e := range d.examples {
-		if e.Len() > 0 {
-			all = append(all, i)
-		}
-	}
 	var sum float64
 	var out Score
 	right := 0
-	for _, m := range d.pack(all, size, fixed) {
-		st, err := s.at(m.edge)
-		if err != nil {
-			return out, err
-		}
-		batch, _, err := d.collate(m.records, m.edge, m.rows, st.program.Data)
-		if err != nil {
-			return out, err
-		}
-		loss, prediction, err := st.runLosses(ctx, batch, w)
-		if err != nil {
-			return out, hideData(err)
-		}
-		for row, i := range m.records {
+	err := s.forward(ctx, d, d.kept(), w, size, fixed, func(records []int, loss []float64, prediction []int64) error {
+		for row, i := range records {
 			n := 1
 			if d.overTokens() {
 				n = d.examples[i].Scored()
@@ -61,12 +43,50 @@ func (s *stepSet) score(ctx context.Context, d *dataset, w *Weights, size int, f
 				right++
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return out, err
 	}
 	out.Loss, out.Accuracy = sum/float64(out.Scored), math.NaN()
 	if !d.overTokens() {
 		out.Accuracy = float64(right) / float64(out.Scored)
 	}
 	return out, nil
+}
+
+// kept lists the records that are not dropped.
+func (d *dataset) kept() (records []int) {
+	for i, e := range d.examples {
+		if e.Len() > 0 {
+			records = append(records, i)
+		}
+	}
+	return records
+}
+
+// forward computes losses, and classes where there are some (nil otherwise), of some records of a data set, and calls
+// take after every run with the run's records.
+func (s *stepSet) forward(ctx context.Context, d *dataset, records []int, w *Weights, size int, fixed bool,
+	take func(records []int, loss []float64, prediction []int64) error) error {
+	for _, m := range d.pack(records, size, fixed) {
+		st, err := s.at(m.edge)
+		if err != nil {
+			return err
+		}
+		batch, _, err := d.collate(m.records, m.edge, m.rows, st.program.Data)
+		if err != nil {
+			return err
+		}
+		loss, prediction, err := st.runLosses(ctx, batch, w)
+		if err != nil {
+			return hideData(err)
+		}
+		if err := take(m.records, loss, prediction); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // validate scores the validation data after a step. Unless they are public the

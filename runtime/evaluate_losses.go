@@ -95,14 +95,9 @@ func (e *evaluation) each(ctx context.Context, path string, records []tokenize.R
 	}
 	set := newStepSet(e.env, e.prepared, ghost.Spec{Loss: d.loss, Pass: ghost.Losses}, place)
 	defer func() { err = errors.Join(err, set.Close()) }()
-	var kept, lengths []int
-	for i := range d.examples {
-		if d.examples[i].Len() > 0 {
-			kept = append(kept, i)
-		} else {
-			e.result.Dropped++
-		}
-	}
+	var lengths []int
+	kept := d.kept()
+	e.result.Dropped += len(d.examples) - len(kept)
 	for _, edge := range d.buckets.Edges() {
 		for _, i := range kept {
 			if d.edge(i) == edge {
@@ -123,27 +118,20 @@ func (e *evaluation) losses(ctx context.Context, set *stepSet, d *dataset, kept 
 	if err != nil {
 		return err
 	}
-	var weights *Weights
+	if len(kept) == 0 {
+		return nil
+	}
+	st, err := set.at(d.edge(kept[0])) // any: all programs read the same parameters
+	if err != nil {
+		return err
+	}
+	weights, err := loadWeights(e.prepared, st.program.Trained, append(st.program.Unreached, st.program.Frozen...))
+	if err != nil {
+		return err
+	}
 	done := 0
-	for _, m := range d.pack(kept, size, fixed) {
-		st, err := set.at(m.edge)
-		if err != nil {
-			return err
-		}
-		if weights == nil {
-			if weights, err = loadWeights(e.prepared, st.program.Trained, append(st.program.Unreached, st.program.Frozen...)); err != nil {
-				return err
-			}
-		}
-		batch, _, err := d.collate(m.records, m.edge, m.rows, st.program.Data)
-		if err != nil {
-			return err
-		}
-		loss, prediction, err := st.runLosses(ctx, batch, weights)
-		if err != nil {
-			return hideData(err)
-		}
-		for row, i := range m.records {
+	return set.forward(ctx, d, kept, weights, size, fixed, func(records []int, loss []float64, prediction []int64) error {
+		for row, i := range records {
 			if math.IsNaN(loss[row]) || math.IsInf(loss[row], 0) {
 				return fmt.Errorf("the loss of row %d is not finite: the model's weights may be damaged, or its training diverged", d.examples[i].Row)
 			}
@@ -153,10 +141,10 @@ func (e *evaluation) losses(ctx context.Context, set *stepSet, d *dataset, kept 
 			}
 			take(&d.examples[i], loss[row], class)
 		}
-		done += len(m.records)
+		done += len(records)
 		e.progress("records", done, len(kept))
-	}
-	return nil
+		return nil
+	})
 }
 
 // batchSize is the number of records of one forward pass, and whether the export fixed it.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"runtime/debug"
+
+	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
 )
 
 // openSessions opens the sessions of all programs, measures what the process holds
@@ -126,7 +128,7 @@ func (f *finetune) safePeak(records int) int64 {
 			return peak / 8 * 11
 		}
 	}
-	return peak / 16 * 17
+	return ort.PoolHolds(peak)
 }
 
 // hostMemory is what is left of main memory for the values of a microbatch.

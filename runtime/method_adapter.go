@@ -3,7 +3,6 @@ package runtime
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -81,15 +80,19 @@ func locate(ctx context.Context, m *Model) (*checkpoints.Location, error) {
 
 // note is the adapter's README.
 func (l *lora) note(why string, metadata map[string]string) string {
+	return peftNote(l, "update", why, metadata) +
+		fmt.Sprintf("- `%s`: for onnxruntime's LoraAdapter, on a model whose inputs have these names (`--adapter-model` writes it); alpha/rank is multiplied into B.\n", adapterORT)
+}
+
+// peftNote begins the README of an adapter: what it is, what it guarantees, and PEFT's files or why there are none.
+func peftNote(m method, held, why string, metadata map[string]string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Adapter\n\n%s.\n\n%s\n\n", l.describe(), metadata[privacyKey])
-	b.WriteString("The model beside this folder holds the update already.\n\n")
+	fmt.Fprintf(&b, "# Adapter\n\n%s.\n\n%s\n\nThe model beside this folder holds the %s already.\n\n", m.describe(), metadata[privacyKey], held)
 	if why == "" {
 		fmt.Fprintf(&b, "- `%s`, `%s`: for `peft.PeftModel.from_pretrained` on the original checkpoint.\n", adapterWeights, adapterConfig)
 	} else {
 		fmt.Fprintf(&b, "- There is no PEFT adapter: %s.\n", why)
 	}
-	fmt.Fprintf(&b, "- `%s`: for onnxruntime's LoraAdapter, on a model whose inputs have these names (`--adapter-model` writes it); alpha/rank is multiplied into B.\n", adapterORT)
 	return b.String()
 }
 
@@ -145,11 +148,7 @@ func (l *lora) savePEFT(dir string, w *Weights, names *checkpoints.Location, met
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := durable.WriteBytes(filepath.Join(dir, adapterConfig), 0o644, append(text, '\n')); err != nil {
+	if err := durable.WriteJSON(filepath.Join(dir, adapterConfig), 0o644, c); err != nil {
 		return err
 	}
 	about := maps.Clone(metadata)
@@ -189,16 +188,12 @@ func (l *lora) peftTensors(module string, h checkpoints.Located, u adapt.LowRank
 		}
 	}
 	return []safetensors.Tensor{
-		{Name: peftPrefix + module + ".lora_A.weight", DType: "F32", Shape: []int64{rank, u.In}, Floats: flipped(w.of(u.A), u.In, rank)},
+		{Name: peftPrefix + module + ".lora_A.weight", DType: "F32", Shape: []int64{rank, u.In}, Floats: transposed(w.of(u.A), []int64{u.In, rank})},
 		{Name: peftPrefix + module + ".lora_B.weight", DType: "F32", Shape: []int64{to - from, rank}, Floats: b},
 	}
 }
 
 // flipped is the transpose of a rows×columns matrix.
-func flipped(v []float32, rows, columns int64) []float32 {
-	return transposed(v, []int64{rows, columns})
-}
-
 // peftExtras adds the modules that were trained beside the updates, whole, as
 // modules_to_save.
 func (l *lora) peftExtras(tensors []safetensors.Tensor, c *peftConfig, names *checkpoints.Location, w *Weights) ([]safetensors.Tensor, error) {
@@ -250,7 +245,7 @@ func (l *lora) peftTensor(h checkpoints.Located, names *checkpoints.Location, w 
 		return safetensors.Tensor{}, fmt.Errorf("%w: %q of %s does not lie in the model by itself", errNoNames, h.Name, names.Class)
 	}
 	if h.Transposed {
-		v = flipped(v, h.Shape[1], h.Shape[0])
+		v = transposed(v, []int64{h.Shape[1], h.Shape[0]})
 	}
 	for i := range v {
 		v[i] += h.Offset

@@ -60,9 +60,12 @@ func (l *lora) prepare(_ context.Context, _ *Model, p *ghost.Prepared) (*ghost.P
 	})
 }
 
-// source draws what a method adds under that name. It is public.
-func (o MethodOptions) source(name string) *rand.Rand {
-	key := sha256.Sum256(binary.LittleEndian.AppendUint64([]byte("adapter\x00"+name+"\x00"), o.Seed))
+// source draws what a method adds under that name.
+func (o MethodOptions) source(name string) *rand.Rand { return publicSource("adapter", name, o.Seed) }
+
+// publicSource draws one parameter's numbers for a purpose, from a seed that is public.
+func publicSource(purpose, name string, seed uint64) *rand.Rand {
+	key := sha256.Sum256(binary.LittleEndian.AppendUint64([]byte(purpose+"\x00"+name+"\x00"), seed))
 	return rand.New(rand.NewChaCha8(key))
 }
 

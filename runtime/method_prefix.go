@@ -2,14 +2,12 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/adapt"
@@ -163,25 +161,9 @@ func (x *prefixTuning) saveAdapter(dir string, values []float32, extras int, met
 		task := "CAUSAL_LM"
 		c := peftPrefixConfig{PeftType: "PREFIX_TUNING", TaskType: &task, InferenceMode: true, Tokens: x.options.PrefixLength, TokenDim: first.Heads * first.Width,
 			Submodules: 1, Heads: first.Heads, Layers: len(x.added.Slots) / 2}
-		text, err := json.MarshalIndent(c, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := durable.WriteBytes(filepath.Join(dir, adapterConfig), 0o644, append(text, '\n')); err != nil {
+		if err := durable.WriteJSON(filepath.Join(dir, adapterConfig), 0o644, c); err != nil {
 			return err
 		}
 	}
-	return durable.WriteBytes(filepath.Join(dir, adapterNote), 0o644, []byte(x.note(why, metadata)))
-}
-
-// note is the adapter's README.
-func (x *prefixTuning) note(why string, metadata map[string]string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Adapter\n\n%s.\n\n%s\n\nThe model beside this folder holds the prefix already.\n\n", x.describe(), metadata[privacyKey])
-	if why == "" {
-		fmt.Fprintf(&b, "- `%s`, `%s`: for `peft.PeftModel.from_pretrained` on the original checkpoint.\n", adapterWeights, adapterConfig)
-	} else {
-		fmt.Fprintf(&b, "- There is no PEFT adapter: %s.\n", why)
-	}
-	return b.String()
+	return durable.WriteBytes(filepath.Join(dir, adapterNote), 0o644, []byte(peftNote(x, "prefix", why, metadata)))
 }

@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,8 +59,7 @@ func (s *fromScratch) prepare(ctx context.Context, m *Model, p *ghost.Prepared) 
 
 // source draws the numbers of one parameter.
 func (s *fromScratch) source(name string) *rand.Rand {
-	key := sha256.Sum256(binary.LittleEndian.AppendUint64([]byte("scratch\x00"+name+"\x00"), s.seed))
-	return rand.New(rand.NewChaCha8(key))
+	return publicSource("scratch", name, s.seed)
 }
 
 // byArchitecture draws the parameters that are found in the model by their names in

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -44,20 +43,26 @@ const largeModel = 500e6
 //go:embed recipes/*.yaml
 var recipeFiles embed.FS
 
+// recipeDir is their folder in the program.
+const recipeDir = "recipes"
+
+// recipeNames lists the recipes.
+func recipeNames() (names []string) {
+	files, _ := recipeFiles.ReadDir(recipeDir) // sorted; the folder is in the program
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
+	}
+	return names
+}
+
 // recipes by name, read once from the files in the program.
 var recipes = sync.OnceValues(func() (map[string]*recipe, error) {
-	const dir = "recipes"
-	files, err := recipeFiles.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
 	out := map[string]*recipe{}
-	for _, f := range files {
-		data, err := recipeFiles.ReadFile(path.Join(dir, f.Name()))
+	for _, name := range recipeNames() {
+		data, err := recipeFiles.ReadFile(path.Join(recipeDir, name+".yaml"))
 		if err != nil {
 			return nil, err
 		}
-		name := strings.TrimSuffix(f.Name(), ".yaml")
 		if out[name], err = parseRecipe(name, data); err != nil {
 			return nil, fmt.Errorf("recipe %s: %w", name, err)
 		}
@@ -102,7 +107,7 @@ func Recipes() ([]RecipeInfo, error) {
 		return nil, err
 	}
 	var out []RecipeInfo
-	for _, name := range slices.Sorted(maps.Keys(all)) {
+	for _, name := range recipeNames() {
 		out = append(out, RecipeInfo{name, all[name].options.Task, all[name].title})
 	}
 	return out, nil
@@ -124,7 +129,7 @@ func recipeNamed(name string) (*recipe, error) {
 	}
 	r, ok := all[name]
 	if !ok {
-		return nil, usage("unknown recipe %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+		return nil, usage("unknown recipe %q; there are %s", name, strings.Join(recipeNames(), ", "))
 	}
 	return r, nil
 }

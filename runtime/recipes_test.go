@@ -28,6 +28,9 @@ func TestRecipes(t *testing.T) {
 		if base, ok := all[o.Task]; !ok || base.options.Task != o.Task || base.options.Mode != "" {
 			t.Errorf("%s: task %q has no recipe of its name", name, o.Task)
 		}
+		if slices.Contains(Tasks(), name) != (o.Task == name) {
+			t.Errorf("%s: its name does not say whether it gives the defaults of task %q", name, o.Task)
+		}
 		// It is a configuration file: with the rest that a run needs it is a valid one.
 		run, err := ParseOptions(append(slices.Clone(r.file[:strings.Index(string(r.file), "---")]), "model: m\ntrain: t\nout: o\ntarget-epsilon: 3\n"...))
 		if err == nil {

@@ -90,11 +90,7 @@ func bestOf(runs []SearchRun) *SearchRun {
 
 // writeRuns and readRuns keep what ended in search.json; every number in it was released by a run.
 func (o *SearchOptions) writeRuns(runs []SearchRun) error {
-	data, err := json.MarshalIndent(runs, "", "  ")
-	if err != nil {
-		return fmt.Errorf("the search: %w", err)
-	}
-	return durable.WriteBytes(filepath.Join(o.Out, searchFile), 0o644, append(data, '\n'))
+	return durable.WriteJSON(filepath.Join(o.Out, searchFile), 0o644, runs)
 }
 
 func (o *SearchOptions) readRuns() (map[int]SearchRun, error) {

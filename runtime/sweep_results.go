@@ -92,7 +92,7 @@ func (s *sweep) write() (*SweepResult, error) {
 			return nil, err
 		}
 	}
-	return r, durableJSON(filepath.Join(s.Out, sweepFile), r)
+	return r, durable.WriteJSON(filepath.Join(s.Out, sweepFile), 0o644, r)
 }
 
 const sweepFile = "sweep.json"
@@ -207,18 +207,23 @@ func (r *SweepResult) lines() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// table is the rows as csv: settings, then what every row has, then metrics.
-func (r *SweepResult) table() []byte {
-	settings, metrics := map[string]bool{}, map[string]bool{}
+// Columns lists the names of settings and of metrics that any row has.
+func (r *SweepResult) Columns() (settings, metrics []string) {
+	set, measured := map[string]bool{}, map[string]bool{}
 	for _, row := range r.Rows {
 		for name := range row.Settings {
-			settings[name] = true
+			set[name] = true
 		}
 		for name := range row.Metrics {
-			metrics[name] = true
+			measured[name] = true
 		}
 	}
-	names, measured := slices.Sorted(maps.Keys(settings)), slices.Sorted(maps.Keys(metrics))
+	return slices.Sorted(maps.Keys(set)), slices.Sorted(maps.Keys(measured))
+}
+
+// table is the rows as csv: settings, then what every row has, then metrics.
+func (r *SweepResult) table() []byte {
+	names, measured := r.Columns()
 	head := slices.Concat([]string{"cell", "status"}, names, []string{"steps", "planned_steps", "noise_multiplier", "epsilon", "nominal_epsilon", "delta", "data_declared", "not_private"}, measured)
 	records := [][]string{head}
 	for _, row := range r.Rows {

@@ -158,7 +158,7 @@ func (o *SweepOptions) writeMarker(c *SweepCell, row SweepRow) error {
 	if err != nil {
 		return err
 	}
-	return durableJSON(o.markerPath(c), sweepMarker{hash, row})
+	return durable.WriteJSON(o.markerPath(c), 0o644, sweepMarker{hash, row})
 }
 
 // hash is that of the options that a cell's result depends on: not of where it is computed
@@ -180,12 +180,4 @@ func (c *SweepCell) hash() (string, error) {
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:]), nil
-}
-
-func durableJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return durable.WriteBytes(path, 0o644, append(data, '\n'))
 }

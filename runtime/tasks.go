@@ -1,15 +1,14 @@
 package runtime
 
 import (
-	"maps"
 	"slices"
+	"strings"
 )
 
-// Tasks lists the names of --task: those of the recipes that give a task's defaults.
+// Tasks lists the names of --task: those of the recipes that give a task's defaults, which have the task's name and no
+// more. No recipe is read for it: every command's help lists them.
 func Tasks() []string {
-	all, _ := recipes() // they are in the program; TestRecipes reads them
-	names := slices.Sorted(maps.Keys(all))
-	return slices.DeleteFunc(names, func(name string) bool { return all[name].options.Task != name })
+	return slices.DeleteFunc(recipeNames(), func(name string) bool { return strings.Contains(name, "-") })
 }
 
 // Modes of classification.

@@ -6,6 +6,7 @@
 package durable
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +75,15 @@ func WriteBytes(path string, perm os.FileMode, data []byte) error {
 		_, err := w.Write(data)
 		return err
 	})
+}
+
+// WriteJSON is WriteFile for a value as indented JSON.
+func WriteJSON(path string, perm os.FileMode, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return WriteBytes(path, perm, append(data, '\n'))
 }
 
 // ReplaceDir moves the finished folder tmp to path. An older folder at path is

@@ -19,6 +19,9 @@ type PoolStats struct {
 // poolSlack is the part of what values used that may be held above it, as in pool.c.
 const poolSlack = 16
 
+// PoolHolds is the most that the pool holds while its values take so many bytes at one time.
+func PoolHolds(values int64) int64 { return values + values/poolSlack }
+
 // Pool reads the pool's state. It is zero where the system has none.
 func (e *Env) Pool() PoolStats {
 	var s C.gw_pool_stats

@@ -60,7 +60,7 @@ func TestPool(t *testing.T) {
 	if after.Used != before.Used {
 		t.Errorf("all is freed, but the pool went from %+v to %+v", before, after)
 	}
-	if most := after.MostUsed + after.MostUsed/poolSlack; after.MostHeld > most || after.Held > most {
+	if most := PoolHolds(after.MostUsed); after.MostHeld > most || after.Held > most {
 		t.Errorf("the pool holds more than it may: %+v", after)
 	}
 	if e.TrimPool(); e.Pool().Held != before.Used {
@@ -99,7 +99,7 @@ func TestPoolGaps(t *testing.T) {
 	low, high := take(40), take(1)
 	poolFree(low)
 	big := take(60)
-	if s := e.Pool(); s.MostHeld > s.MostUsed+s.MostUsed/poolSlack {
+	if s := e.Pool(); s.MostHeld > PoolHolds(s.MostUsed) {
 		t.Errorf("the pool holds more than it may: %+v", s)
 	}
 	if p := take(40); p != low {

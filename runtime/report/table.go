@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -171,16 +170,7 @@ func (r *run) DebugNumbers() *table {
 
 // results is the table of a sweep's cells.
 func results(r *runtime.SweepResult, seconds map[string]float64) *table {
-	settings, metrics := map[string]bool{}, map[string]bool{}
-	for _, row := range r.Rows {
-		for name := range row.Settings {
-			settings[name] = true
-		}
-		for name := range row.Metrics {
-			metrics[name] = true
-		}
-	}
-	names, measured := slices.Sorted(maps.Keys(settings)), slices.Sorted(maps.Keys(metrics))
+	names, measured := r.Columns()
 	t := &table{Caption: "Every cell", Marked: -1, Head: slices.Concat([]string{"cell", "what became of it"}, names, []string{"steps", "noise multiplier", "ε of the run alone", "δ", "data"}, measured)}
 	if seconds != nil {
 		t.Head = append(t.Head, "seconds")

@@ -80,11 +80,7 @@ func run(ctx context.Context, out, work, only string) (err error) {
 	if err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	return durable.WriteBytes(strings.TrimSuffix(out, filepath.Ext(out))+".manifest.json", 0o644, append(data, '\n'))
+	return durable.WriteJSON(strings.TrimSuffix(out, filepath.Ext(out))+".manifest.json", 0o644, m)
 }
 
 // gather writes a package's paragraphs.
