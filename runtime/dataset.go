@@ -20,6 +20,8 @@ type dataset struct {
 	units      [][]int // by unit of privacy, its records; nil where the unit is a record
 	labelWords []int64 // of infill
 	loss       string
+	masks      *tokenize.MaskedLM // of masked language modelling
+	draw       uint64             // how its examples are masked, of a training step; 0 as they were read
 	buckets    tokenize.Buckets
 	padID      int32
 	startID    int32 // of a decoder beside an encoder
@@ -87,6 +89,9 @@ func (r *reader) settleMode() error {
 		if r.options.Mode != "" {
 			return usage("--mode is for classification; task %s trains a language model", r.options.Task)
 		}
+		if r.recipe.task == tokenize.TaskMLM && r.options.SamplePrompts != "" {
+			return usage("--sample-prompts: a masked language model does not generate")
+		}
 		return r.settleDecoder()
 	}
 	r.mode = r.options.Mode
@@ -117,6 +122,8 @@ func (r *reader) settleDecoder() error {
 		return nil
 	case r.options.SamplePrompts != "":
 		return usage("--sample-prompts: generation by a model with an encoder and a decoder is not built yet")
+	case r.recipe.task == tokenize.TaskMLM:
+		return usage("task mlm trains an encoder; this model has a decoder beside it: give it prompts and completions (--task instruct)")
 	case r.recipe.task == tokenize.TaskLM:
 		return usage("task lm trains a decoder alone; this model has an encoder beside it: give it prompts and completions (--task instruct)")
 	case r.config.DecoderStart < 0:
@@ -174,6 +181,8 @@ func (r *reader) newFormatter() error {
 		r.formatter, err = tokenize.NewDialog(r.tokenizer, r.maxLength)
 	case task == tokenize.TaskLM:
 		r.formatter, err = tokenize.NewLM(r.tokenizer, r.maxLength)
+	case task == tokenize.TaskMLM:
+		r.formatter, err = tokenize.NewMaskedLM(r.tokenizer, r.maxLength)
 	case task == tokenize.TaskInstruct:
 		r.formatter, err = tokenize.NewInstruct(r.tokenizer, r.maxLength)
 	case r.mode == ModeInfill:
@@ -220,10 +229,13 @@ func (r *reader) dataset(ctx context.Context, path string, records []tokenize.Re
 	if unitColumn != "" {
 		d.units = groupUnits(records, d.examples)
 	}
-	if f, ok := r.formatter.(*tokenize.Infill); ok {
+	switch f := r.formatter.(type) {
+	case *tokenize.Infill:
 		for _, id := range f.LabelWords() {
 			d.labelWords = append(d.labelWords, int64(id))
 		}
+	case *tokenize.MaskedLM:
+		d.masks = f
 	}
 	if fixed, ok := fixedLength(r.prepared); ok {
 		d.buckets, err = tokenize.NewBuckets(int(fixed))
@@ -254,6 +266,8 @@ func (r *reader) loss() string {
 	switch {
 	case r.decoder:
 		return "seq2seq"
+	case r.recipe.task == tokenize.TaskMLM:
+		return "masked-lm"
 	case r.recipe.text:
 		return "causal-lm"
 	case r.mode == ModeInfill:
@@ -288,12 +302,32 @@ func (d *dataset) edge(i int) int {
 	return e
 }
 
+// drawn is the data set as training step n sees it: texts of masked language modelling are masked anew in every step
+// (RoBERTa's dynamic masking), by the record's own text and n. Others stay what they are.
+func (d *dataset) drawn(n int64) *dataset {
+	if d.masks == nil {
+		return d
+	}
+	again := *d
+	again.draw = uint64(n)
+	return &again
+}
+
+// example is record k's.
+func (d *dataset) example(k int) *tokenize.Example {
+	if d.masks == nil || d.draw == 0 {
+		return &d.examples[k]
+	}
+	e := d.masks.Draw(d.examples[k], d.draw)
+	return &e
+}
+
 // collate pads examples of one bucket into a batch of rows rows for the model's
 // inputs.
 func (d *dataset) collate(indices []int, edge, rows int, inputs []*ir.ValueInfo) (*Batch, []bool, error) {
 	list := make([]*tokenize.Example, len(indices))
 	for i, k := range indices {
-		list[i] = &d.examples[k]
+		list[i] = d.example(k)
 	}
 	b, err := tokenize.Pad(list, edge, rows, d.padID)
 	if err != nil {
@@ -335,7 +369,7 @@ func (d *dataset) collateLoss(out *Batch, b *tokenize.Batch, wide []int64) error
 		}
 	}
 	switch d.loss {
-	case "causal-lm", "seq2seq":
+	case "causal-lm", "masked-lm", "seq2seq":
 		put("labels", wide, b.Labels)
 	case "infill":
 		put("mask_position", wide[:1], b.MaskPosition)

@@ -177,7 +177,7 @@ func (d *dataset) madeUp(edge, n int, vocabulary int32) *dataset {
 			e.IDs[k] = rng.Int32N(vocabulary)
 		}
 		switch d.loss {
-		case "causal-lm":
+		case "causal-lm", "masked-lm":
 			e.Labels = e.IDs
 		case "seq2seq":
 			e.Target = e.IDs

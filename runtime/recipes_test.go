@@ -50,7 +50,7 @@ func TestRecipes(t *testing.T) {
 			}
 		}
 	}
-	for _, task := range []string{"sst2", "qnli", "qqp", "mnli", "e2e", "dart", "webnlg", "persona", "lm", "classify", "instruct"} {
+	for _, task := range []string{"sst2", "qnli", "qqp", "mnli", "e2e", "dart", "webnlg", "persona", "lm", "mlm", "classify", "instruct"} {
 		if !slices.Contains(Tasks(), task) {
 			t.Errorf("no task %s", task)
 		}

@@ -69,6 +69,7 @@ type stepNumbers struct {
 func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	var stats stepStats
 	t.weights.changed() // whoever wrote to them since
+	t.data = t.data.drawn(n)
 	s, err := t.stepper.Begin(ctx, n)
 	if err != nil {
 		return stats, err

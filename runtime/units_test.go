@@ -118,6 +118,15 @@ func infillOptions(t *testing.T, rows []unitRow) FinetuneOptions {
 	return o
 }
 
+// maskedOptions is a run over users of masked language modelling.
+func maskedOptions(t *testing.T, rows []unitRow) FinetuneOptions {
+	t.Helper()
+	o := infillOptions(t, rows)
+	o.Task, o.Mode = "mlm", ""
+	writeRows(t, o.Train, rows, textRow)
+	return o
+}
+
 // prepareRun takes a run to its first step.
 func prepareRun(t *testing.T, o FinetuneOptions) *finetune {
 	t.Helper()
@@ -177,6 +186,7 @@ func TestUnitSumsAgainstLoop(t *testing.T) {
 		},
 		"lm":           func(t *testing.T) FinetuneOptions { return languageOptions(t, fewUsers()) },
 		"sst2, infill": func(t *testing.T) FinetuneOptions { return infillOptions(t, fewUsers()) },
+		"mlm": func(t *testing.T) FinetuneOptions { return maskedOptions(t, fewUsers()) },
 		"instruct, encoder and decoder": func(t *testing.T) FinetuneOptions {
 			o := seq2seqDir(t, "bart-ts17", 1, 2, 2)
 			o.UnitColumn, o.RecordsPerUnit, o.ExpectedBatch = "who", 5, 2

@@ -28,6 +28,7 @@ var rowReaders = map[Task]func(r io.Reader, f DataFormat) rowReader{
 	TaskWebNLG:   newTriplesReader,
 	TaskPersona:  newPersonaReader,
 	TaskLM:       newJSONLinesReader,
+	TaskMLM:      newJSONLinesReader,
 	TaskClassify: newJSONLinesReader,
 	TaskInstruct: newJSONLinesReader,
 }

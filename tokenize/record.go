@@ -8,7 +8,7 @@ import (
 // A Task says how a data file is laid out, and what its rows mean.
 type Task string
 
-// The tasks. GLUE's are tab-separated, E2E is csv, the last three are JSON lines. DART, WebNLG and Persona-Chat come in
+// The tasks. GLUE's are tab-separated, E2E is csv, the last four are JSON lines. DART, WebNLG and Persona-Chat come in
 // several layouts, which are told apart by how a file begins.
 const (
 	TaskE2E      Task = "e2e"      // columns mr, ref
@@ -20,6 +20,7 @@ const (
 	TaskWebNLG   Task = "webnlg"   // the same in WebNLG's own files
 	TaskPersona  Task = "persona"  // dialogues between people with a persona: ParlAI's text or JSON
 	TaskLM       Task = "lm"       // {"text": string}
+	TaskMLM      Task = "mlm"      // {"text": string}, for masked language models
 	TaskClassify Task = "classify" // {"text": string, "label": integer or string}
 	TaskInstruct Task = "instruct" // {"prompt": string, "completion": string}
 )

@@ -12,7 +12,7 @@ import (
 var unitLayouts = map[Task]string{
 	TaskE2E: "column", TaskSST2: "column", TaskQNLI: "column", TaskQQP: "column", TaskMNLI: "column",
 	TaskDART: "field", TaskWebNLG: "field", TaskPersona: "field",
-	TaskLM: "field", TaskClassify: "field", TaskInstruct: "field",
+	TaskLM: "field", TaskMLM: "field", TaskClassify: "field", TaskInstruct: "field",
 }
 
 // checkUnit refuses a unit column where the layout can't have one.

@@ -24,7 +24,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 		Use:   "evaluate MODEL --task TASK --data FILE",
 		Short: "Run a model on a task's evaluation file and score it",
 		Long: "Evaluate scores a classifier by accuracy and F1 (mnli: on the mismatched file too, with --mismatched), a language\n" +
-			"model (lm, instruct) by perplexity, and where there are references (e2e, dart, webnlg) it generates a text for every\n" +
+			"model (lm, mlm, instruct) by perplexity, and where there are references (e2e, dart, webnlg) it generates a text for every\n" +
 			"distinct source and scores those by BLEU, NIST, ROUGE-L and CIDEr; persona by ParlAI's F1 and perplexity.\n\n" +
 			"Texts are generated as Li et al. (2022) do: 5 beams, at most 100 new tokens, at least 5 tokens in all, no line breaks;\n" +
 			"the flags of generate change that. With --outputs they are written to a table; a call that was stopped goes on from\n" +
