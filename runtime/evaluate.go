@@ -24,7 +24,9 @@ type Score struct {
 }
 
 // overTokens reports a loss that scores tokens, not records.
-func (d *dataset) overTokens() bool { return d.loss == "causal-lm" || d.loss == "masked-lm" || d.loss == "seq2seq" }
+func (d *dataset) overTokens() bool {
+	return d.loss == "causal-lm" || d.loss == "masked-lm" || d.loss == "seq2seq"
+}
 
 // score evaluates the weights on a data set, forward only.
 func (s *stepSet) score(ctx context.Context, d *dataset, w *Weights, size int, fixed bool) (Score, error) {

@@ -65,7 +65,11 @@ func ParseSweep(data []byte) (SweepOptions, error) {
 	if len(doc.Content) != 1 {
 		return o, usage("the sweep: must be a YAML mapping of train's names")
 	}
-	file, err := parseSection(doc.Content[0], true)
+	tree, err := expandAnchors(doc.Content[0])
+	if err != nil {
+		return o, usage("the sweep: %w", err)
+	}
+	file, err := parseSection(tree, true)
 	if err != nil {
 		return o, usage("the sweep: %w", err)
 	}

@@ -41,6 +41,11 @@ func TestParseSweep(t *testing.T) {
 			[]string{"model", "trainable"}, func(c []SweepCell) bool {
 				return c[2].Options.Model == "two/m" && slices.Equal(c[1].Options.Trainable, []string{"kind:bias", "layers:1"})
 			}},
+		"anchors and merges": {"budget: b\ngrid: {lr: &rates [1e-3, 1e-2]}\ncells:\n- &full {name: full, clip-norm: 0.5, steps: 3}\n- {<<: *full, name: few, steps: 7}\n- {<<: [{clip-norm: 2}, *full], name: both, grid: {clip-norm: *rates}}\n",
+			[]string{"full_lr-1e-3", "full_lr-1e-2", "few_lr-1e-3", "few_lr-1e-2", "both_clip-norm-1e-3", "both_clip-norm-1e-2"}, []string{"lr", "clip-norm"},
+			func(c []SweepCell) bool {
+				return c[2].Options.Steps == 7 && c[2].Options.ClipNorm == 0.5 && c[4].Options.Steps == 3 && c[4].Options.ClipNorm == 1e-3
+			}},
 		"seeds":   {"public-data: true\ngrid: {seed: [0, 7]}\n", []string{"seed-0", "seed-7"}, []string{"seed"}, func(c []SweepCell) bool { return *c[1].Options.Seed == 7 }},
 		"one run": {"public-data: true\n", []string{"run"}, nil, func(c []SweepCell) bool { return len(c[0].Settings) == 0 }},
 	} {
@@ -95,6 +100,9 @@ func TestParseSweepRefuses(t *testing.T) {
 		"too many":                     {"budget: b\nrepeats: 20000\n", "more than 10000"},
 		"a number that is not one":     {"budget: b\ngrid: {lr: [0]}\n", "--lr 0 must be positive"},
 		"steps and epochs in one cell": {"budget: b\ncells: [{name: a, steps: 3, epochs: 1}]\n", "not both"},
+		"an anchor in itself":          {"budget: b\ncells: &a [{name: x, trainable: *a}]\n", "contains itself"},
+		"anchors without end":          {"budget: b\ngrid: {lr: &a [1], b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a], c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b], d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c], e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d], f: [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]}\n", "more than 100000 values"},
+		"a merge of a number":          {"budget: b\ncells: [{name: x, <<: 3}]\n", "takes a mapping"},
 		"not a mapping":                {"- a\n", "mapping"},
 	} {
 		head := sweepHead

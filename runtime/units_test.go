@@ -186,7 +186,7 @@ func TestUnitSumsAgainstLoop(t *testing.T) {
 		},
 		"lm":           func(t *testing.T) FinetuneOptions { return languageOptions(t, fewUsers()) },
 		"sst2, infill": func(t *testing.T) FinetuneOptions { return infillOptions(t, fewUsers()) },
-		"mlm": func(t *testing.T) FinetuneOptions { return maskedOptions(t, fewUsers()) },
+		"mlm":          func(t *testing.T) FinetuneOptions { return maskedOptions(t, fewUsers()) },
 		"instruct, encoder and decoder": func(t *testing.T) FinetuneOptions {
 			o := seq2seqDir(t, "bart-ts17", 1, 2, 2)
 			o.UnitColumn, o.RecordsPerUnit, o.ExpectedBatch = "who", 5, 2
