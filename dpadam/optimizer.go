@@ -127,7 +127,17 @@ func NewOptimizer(p *Plan, noDecay []Range) (Optimizer, error) {
 // NewSliceOptimizer makes the plan's optimizer for a rank's own coordinates, with state for no
 // others: its vectors have own.End-own.Start coordinates. noDecay counts from the plan's first.
 func NewSliceOptimizer(p *Plan, noDecay []Range, own Range) (Optimizer, error) {
-	d, spec := int(p.spec.Dim), p.spec.Optimizer
+	return newOptimizer(p, int(p.spec.Dim), noDecay, own)
+}
+
+// NewOptimizerOf makes the plan's optimizer for d coordinates that are not the plan's: those of weights which a function of
+// the noised sum moves, such as RGP's (Yu et al. 2021, Algorithm 1).
+func NewOptimizerOf(p *Plan, d int, noDecay []Range) (Optimizer, error) {
+	return newOptimizer(p, d, noDecay, Range{0, d})
+}
+
+func newOptimizer(p *Plan, d int, noDecay []Range, own Range) (Optimizer, error) {
+	spec := p.spec.Optimizer
 	if own.Start < 0 || own.End < own.Start || own.End > d {
 		return nil, invalid("optimizer's coordinates", fmt.Sprintf("[%d, %d)", own.Start, own.End), fmt.Sprintf("must be within [0, %d)", d))
 	}

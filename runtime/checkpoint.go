@@ -53,7 +53,7 @@ type runState struct {
 
 // state is the trainer's, to be written or filled; slots are the optimizer's.
 func (t *trainer) state(slots []dpadam.Slot) runState {
-	return runState{t.weights.Trained, t.optimizer, slots, t.averaged, t.average}
+	return runState{t.lasting(), t.optimizer, slots, t.averaged, t.average}
 }
 
 // writeCheckpoint writes checkpoint-N as a whole: into a temporary folder, every

@@ -250,7 +250,7 @@ func (f *finetune) evaluated(number int64, v dpadam.Evaluation) error {
 		return nil
 	}
 	b := bestModel{Step: f.taken, Score: score, Evaluation: number, Plan: f.plan.Hash(), Ledger: f.ledger.Head()}
-	if err := f.out.writeBest(&b, f.trainer.released().Trained); err != nil {
+	if err := f.out.writeBest(&b, f.trainer.outcome()); err != nil {
 		return err
 	}
 	e.best = &b
@@ -263,10 +263,10 @@ func (f *finetune) takeBest() error {
 		return nil
 	}
 	b := f.evaluations.best
-	if err := b.load(f.trainer.released().Trained); err != nil {
+	if err := b.load(f.trainer.outcome()); err != nil {
 		return err
 	}
 	f.options.Progress.Message(fmt.Sprintf("the written model has the weights after step %d, which had the best noised evaluation", b.Step))
 	f.taken, f.score = b.Step, b.Score
-	return nil
+	return f.placeMoved()
 }

@@ -269,6 +269,9 @@ func (f *finetune) settle(ctx context.Context) (err error) {
 	if t.optimizer, err = dpadam.NewSliceOptimizer(f.plan, undecayed(f.program.Trained, t.weights.Trained), t.own); err != nil {
 		return err
 	}
+	if err := f.startMoved(); err != nil {
+		return err
+	}
 	if err := t.warmUp(ctx); err != nil {
 		return err
 	}
@@ -458,6 +461,9 @@ func (f *finetune) resume(ctx context.Context, lo dpadam.LedgerOptions) error {
 	}
 	f.trainer.weights.changed()
 	f.taken, f.clipNorm = last.Step, last.ClipNorm
+	if err := f.placeMoved(); err != nil {
+		return err
+	}
 	f.metrics, err = f.out.readMetrics(f.taken)
 	return err
 }

@@ -61,6 +61,10 @@ func (f *finetune) countVectors() {
 	if f.trainer.kept != nil {
 		u.Sums = 0
 	}
+	if n := f.movedNumbers(); n > 0 { // they and their gradient; the moments are theirs
+		u.Weights += 2 * 4 * n
+		u.Moments = 4 * n * int64(f.options.optimizer(0).StateVectors())
+	}
 	u.Process, u.Sessions, u.Garbage = f.use.Process, f.use.Sessions, garbageBytes
 	f.use = u
 }

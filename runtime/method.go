@@ -20,6 +20,9 @@ type MethodOptions struct {
 	Rank    int      // lora: r
 	Alpha   float64  // lora: α
 	Targets []string // lora: patterns of the weights that get an update
+	// RGPRank is that of the gradient carriers, RGPTargets patterns of the weights that have them.
+	RGPRank    int
+	RGPTargets []string
 	// PrefixLength and PrefixMid are positions, and units of the network that makes them while they are
 	// trained; PrefixDirect trains them without one.
 	PrefixLength, PrefixMid int
@@ -52,6 +55,7 @@ var methods = map[string]func(MethodOptions) (method, error){
 	"head-only":      preset{name: "head-only", patterns: []string{"part:" + ghost.PartHead}}.method,
 	"top2":           preset{name: "top2", patterns: []string{"layers:top2", "part:" + ghost.PartFinalNorm + "+" + ghost.PartHead}}.method,
 	"lora":           newLoRA,
+	"rgp":            newRGP,
 	"prefix":         newPrefix,
 	"scratch":        newFromScratch,
 }
@@ -69,7 +73,7 @@ func newMethod(o MethodOptions) (method, error) {
 
 // method returns what --method and its settings name.
 func (o *FinetuneOptions) method() MethodOptions {
-	return MethodOptions{Name: o.Method, Rank: o.LoRARank, Alpha: o.LoRAAlpha, Targets: o.LoRATargets, AdapterModel: o.AdapterModel,
+	return MethodOptions{Name: o.Method, Rank: o.LoRARank, Alpha: o.LoRAAlpha, Targets: o.LoRATargets, RGPRank: o.RGPRank, RGPTargets: o.RGPTargets, AdapterModel: o.AdapterModel,
 		PrefixLength: o.PrefixLength, PrefixMid: o.PrefixMid, PrefixDirect: o.PrefixDirect, Seed: o.InitSeed}
 }
 
@@ -211,6 +215,7 @@ func (o *FinetuneOptions) validateMethod() error {
 	}{
 		"--lora-rank": {o.LoRARank != 0, "lora"}, "--lora-alpha": {o.LoRAAlpha != 0, "lora"}, "--lora-targets": {len(o.LoRATargets) > 0, "lora"},
 		"--adapter-model": {o.AdapterModel, "lora"},
+		"--rgp-rank":      {o.RGPRank != 0, "rgp"}, "--rgp-targets": {len(o.RGPTargets) > 0, "rgp"},
 		"--prefix-length": {o.PrefixLength != 0, "prefix"}, "--prefix-mid": {o.PrefixMid != 0, "prefix"}, "--prefix-direct": {o.PrefixDirect, "prefix"},
 	} {
 		if s.given && o.Method != s.method {

@@ -43,7 +43,7 @@ func newLoRA(o MethodOptions) (method, error) {
 }
 
 func (l *lora) prepare(_ context.Context, _ *Model, p *ghost.Prepared) (*ghost.Prepared, error) {
-	weights, err := l.targets(p)
+	weights, err := matricesOf(p, "lora-targets", l.options.Targets)
 	if err != nil {
 		return nil, err
 	}
@@ -67,25 +67,6 @@ func (o MethodOptions) source(name string) *rand.Rand { return publicSource("ada
 func publicSource(purpose, name string, seed uint64) *rand.Rand {
 	key := sha256.Sum256(binary.LittleEndian.AppendUint64([]byte(purpose+"\x00"+name+"\x00"), seed))
 	return rand.New(rand.NewChaCha8(key))
-}
-
-// targets are the matrices that the patterns name.
-func (l *lora) targets(p *ghost.Prepared) ([]string, error) {
-	chosen, err := p.Choose("lora-targets", l.options.Targets)
-	if err != nil {
-		return nil, usage("%w%s", err, quantisedHint(p))
-	}
-	var names []string
-	for _, q := range chosen {
-		linear := slices.ContainsFunc(q.Uses, func(u ghost.ParameterUse) bool { return u.Kind == ghost.Linear })
-		if linear && len(q.Shape) == 2 {
-			names = append(names, q.Name)
-		}
-	}
-	if len(names) == 0 {
-		return nil, usage("--lora-targets %s: none of the %d parameters that match is the matrix of a product; inspect lists them%s", strings.Join(l.options.Targets, ","), len(chosen), quantisedHint(p))
-	}
-	return names, nil
 }
 
 // quantisedHint says why targets may be missing.

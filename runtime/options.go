@@ -66,6 +66,8 @@ type FinetuneOptions struct {
 	LoRARank     int      `yaml:"lora-rank,omitempty"`     // default 4
 	LoRAAlpha    float64  `yaml:"lora-alpha,omitempty"`    // default 32
 	LoRATargets  []string `yaml:"lora-targets,omitempty"`  // default the projections to queries and values
+	RGPRank      int      `yaml:"rgp-rank,omitempty"`      // of the gradient carriers; default 1
+	RGPTargets   []string `yaml:"rgp-targets,omitempty"`   // default every matrix of the layers
 	AdapterModel bool     `yaml:"adapter-model,omitempty"` // also write the model that takes onnxruntime's adapter
 	PrefixLength int      `yaml:"prefix-length,omitempty"` // default 10
 	PrefixMid    int      `yaml:"prefix-mid,omitempty"`    // units of the network that makes the prefix; default 512
@@ -195,7 +197,7 @@ func (o *FinetuneOptions) validateNumbers() error {
 		"--clip-count-noise": o.ClipCountNoise, "--ema": o.EMA, "--lr": o.LearningRate, "--epochs": o.Epochs,
 		"--expected-batch": o.ExpectedBatch, "--sample-rate": o.SampleRate, "--weight-decay": o.WeightDecay,
 		"--momentum": o.Momentum, "--records": float64(o.Records), "--steps": float64(o.Steps),
-		"--microbatch": float64(o.Microbatch), "--lora-rank": float64(o.LoRARank), "--lora-alpha": o.LoRAAlpha, "--prefix-length": float64(o.PrefixLength), "--prefix-mid": float64(o.PrefixMid), "--records-per-unit": float64(o.RecordsPerUnit), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
+		"--microbatch": float64(o.Microbatch), "--lora-rank": float64(o.LoRARank), "--lora-alpha": o.LoRAAlpha, "--rgp-rank": float64(o.RGPRank), "--prefix-length": float64(o.PrefixLength), "--prefix-mid": float64(o.PrefixMid), "--records-per-unit": float64(o.RecordsPerUnit), "--max-length": float64(o.MaxLength), "--max-memory": float64(o.MaxMemory),
 		"--checkpoint-every": float64(o.CheckpointEvery), "--threads": float64(o.Threads),
 		"--dp-evaluate": float64(o.DPEvaluate), "--evaluation-noise": o.EvaluationNoise, "--evaluation-clip": o.EvaluationClip,
 		"--valid-records": float64(o.ValidRecords), "--budget-share": o.BudgetShare,

@@ -26,6 +26,7 @@ type trainer struct {
 
 	observed func(noised []float32) // shows a test what a step releases; nil otherwise
 
+	moved    *moved          // the weights that the optimizer moves, of a method that trains others; nil otherwise
 	averaged *ort.Arena      // of --ema: what is written in the end; nil otherwise
 	average  *dpadam.Average // keeps averaged up to date
 
@@ -101,7 +102,11 @@ func (t *trainer) step(ctx context.Context, n, total int64) (stepStats, error) {
 	t.options.Hook.At(dpadam.PointUpdateBefore)
 	weights, own := t.weights.Trained.Data(), t.stepper.Own()
 	t.weights.changed()
-	err = t.optimizer.Update(weights[own.Start:own.End], t.sums.Data()[own.Start:own.End], t.plan.LearningRate(n, total))
+	if rate := t.plan.LearningRate(n, total); t.moved == nil {
+		err = t.optimizer.Update(weights[own.Start:own.End], t.sums.Data()[own.Start:own.End], rate)
+	} else {
+		err = t.moved.step(t.weights, t.sums, t.optimizer, rate, n)
+	}
 	if err = t.ranks.agree(err); err != nil {
 		return stats, err
 	}

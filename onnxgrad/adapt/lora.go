@@ -1,6 +1,7 @@
 package adapt
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -22,6 +23,8 @@ type LoRA struct {
 	Alpha float64 // α
 	// Source draws A, by the name of its weight.
 	Source func(name string) *rand.Rand
+
+	prefix string // of the names of what is added; "" for lora
 }
 
 // A LowRank is the update of one weight, at every product that reads it.
@@ -69,7 +72,7 @@ func (l LoRA) add(g *ir.Graph, name string) (LowRank, error) {
 	if r > min(u.In, u.Out) {
 		return LowRank{}, fmt.Errorf("%w: rank %d is more than %q of shape %v can have", ir.ErrInvalid, r, name, w.Dims)
 	}
-	u.A, u.B = g.FreshName(adapterName(name, "lora_A")), g.FreshName(adapterName(name, "lora_B"))
+	u.A, u.B = g.FreshName(adapterName(name, l.named("A"))), g.FreshName(adapterName(name, l.named("B")))
 	bound, source := 1/math.Sqrt(float64(u.In)), l.Source(name)
 	a := make([]float32, u.In*r)
 	for i := range a {
@@ -77,12 +80,15 @@ func (l LoRA) add(g *ir.Graph, name string) (LowRank, error) {
 	}
 	g.AddInit(ir.NewFloat32(u.A, []int64{u.In, r}, a))
 	g.AddInit(ir.NewFloat32(u.B, []int64{r, u.Out}, make([]float32, r*u.Out)))
-	scale := scalar(g, name+"/lora_scale", float32(l.Alpha/float64(l.Rank)))
+	scale := scalar(g, name+"/"+l.named("scale"), float32(l.Alpha/float64(l.Rank)))
 	for _, p := range products {
-		u.attach(g, p.node, scale)
+		u.attach(g, p.node, scale, l.named)
 	}
 	return u, nil
 }
+
+// named is the name of a part of the update.
+func (l LoRA) named(part string) string { return cmp.Or(l.prefix, "lora") + "_" + part }
 
 // adapterName puts a parameter's name beside its weight's, as PEFT does:
 // attn.c_attn.weight → attn.c_attn.lora_A.weight.
@@ -94,7 +100,7 @@ func adapterName(weight, what string) string {
 }
 
 // attach adds the update to the result of a product.
-func (u LowRank) attach(g *ir.Graph, n *ir.Node, scale string) {
+func (u LowRank) attach(g *ir.Graph, n *ir.Node, scale string, named func(string) string) {
 	y := n.Outputs[0]
 	base := g.FreshName(y + "/base")
 	n.Outputs[0] = base
@@ -107,8 +113,8 @@ func (u LowRank) attach(g *ir.Graph, n *ir.Node, scale string) {
 		added = append(added, &ir.Node{Name: n.Name + "/" + suffix, Op: op, Inputs: inputs, Outputs: []string{output}, Attrs: ir.Attrs{}, Scope: n.Scope})
 		return output
 	}
-	low := op("Mul", "lora_scaled", "", op("MatMul", "lora_A", "", n.Inputs[0], u.A), scale)
-	op("Add", "lora_sum", y, base, op("MatMul", "lora_B", "", low, u.B))
+	low := op("Mul", named("scaled"), "", op("MatMul", named("A"), "", n.Inputs[0], u.A), scale)
+	op("Add", named("sum"), y, base, op("MatMul", named("B"), "", low, u.B))
 	g.Nodes = slices.Insert(g.Nodes, at, added...)
 }
 

@@ -179,6 +179,7 @@ func trainFlags(fl *pflag.FlagSet, o *runtime.FinetuneOptions) {
 	fl.StringVar(&o.Mode, "mode", "", "classification by head or infill (default by the model's output)")
 	fl.StringVar(&o.Method, "method", "", strings.Join(runtime.Methods(), ", ")+" (default full; docs/methods.md)")
 	loraFlags(fl, &o.LoRARank, &o.LoRAAlpha, &o.LoRATargets)
+	rgpFlags(fl, &o.RGPRank, &o.RGPTargets)
 	prefixFlags(fl, &o.PrefixLength, &o.PrefixMid, &o.PrefixDirect)
 	fl.BoolVar(&o.AdapterModel, "adapter-model", false, "lora: also write the model that takes onnxruntime's adapter, into adapter/")
 	initSeedFlag(fl, &o.InitSeed)
