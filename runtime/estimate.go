@@ -41,6 +41,7 @@ type LengthEstimate struct {
 	Peak    int64   // bytes of the values of a run, predicted
 	Largest []LargeValue
 	Seconds float64 // of a run of the microbatch, see TimeEstimate.Predicted; 0 where it is not known
+	fixed   float64 // what of them a run of fewer records takes too
 }
 
 // A LargeValue is a value that is held at the peak.
@@ -236,10 +237,11 @@ func (f *finetune) settlePlan(ctx context.Context) (err error) {
 }
 
 // secondsPerStep is what a step's runs take: of the expected batch each length has
-// its share, and part-filled runs count as whole ones.
+// its share. A part-filled run has as many rows as records, so it takes what a run takes whatever its rows, and its part of the rest.
 func secondsPerStep(batch float64, size int, lengths []LengthEstimate) (seconds float64) {
 	for _, l := range lengths {
-		seconds += math.Ceil(batch*l.Share/float64(size)) * l.Seconds
+		runs := batch * l.Share / float64(size)
+		seconds += math.Ceil(runs)*l.fixed + runs*(l.Seconds-l.fixed)
 	}
 	return seconds
 }

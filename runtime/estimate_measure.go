@@ -28,13 +28,36 @@ func (f *finetune) measure(ctx context.Context, e *Estimate) (err error) {
 		if _, err := t.run(ctx, m); err != nil {
 			return err
 		}
-		begin := time.Now()
-		if _, err := t.run(ctx, m); err != nil {
+		if l.Seconds, err = t.timeRun(ctx, m); err != nil {
 			return err
 		}
-		l.Seconds = time.Since(begin).Seconds()
+		if l.fixed = l.Seconds; t.fixed || t.size < fewerRows {
+			continue
+		}
+		m.rows = t.size / fewerRows
+		few, err := t.timeRun(ctx, m)
+		if err != nil {
+			return err
+		}
+		l.fixed = fixedSeconds(l.Seconds, few, t.size, m.rows)
 	}
 	return f.sumUp(ctx, e, false)
+}
+
+// fewerRows is by how much the second run that is timed has fewer rows.
+const fewerRows = 4
+
+// timeRun is how long a microbatch's run takes.
+func (t *trainer) timeRun(ctx context.Context, m microbatch) (float64, error) {
+	begin := time.Now()
+	_, err := t.run(ctx, m)
+	return time.Since(begin).Seconds(), err
+}
+
+// fixedSeconds is what runs take whatever their rows, where time is a constant and a part for each row.
+func fixedSeconds(many, few float64, rows, fewer int) float64 {
+	fixed := (few*float64(rows) - many*float64(fewer)) / float64(rows-fewer)
+	return min(max(fixed, 0), many)
 }
 
 // sumUp makes the time of a run of those of its microbatches, and measures the update.

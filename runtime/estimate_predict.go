@@ -102,6 +102,9 @@ func (f *finetune) predict(ctx context.Context, e *Estimate) error {
 			}
 			l.Seconds += rates.seconds(st.program.Work(int64(f.trainer.size), int64(l.Tokens)))
 		}
+		if f.trainer.fixed {
+			l.fixed = l.Seconds
+		}
 	}
 	return f.sumUp(ctx, e, true)
 }
