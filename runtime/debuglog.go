@@ -40,10 +40,18 @@ func newDebugLog(out, stamp string, first int64) (*debugLog, error) {
 	if err := os.MkdirAll(board, 0o700); err != nil {
 		return nil, errors.Join(fmt.Errorf("debug: %w", err), d.close())
 	}
-	if d.events, err = tensorboard.Create(board, 0o600, first, stamp); err != nil {
+	if d.events, err = tensorboard.Create(board, 0o600, first, bannerOf(stamp)); err != nil {
 		return nil, errors.Join(fmt.Errorf("debug: %w", err), d.close())
 	}
 	return d, nil
+}
+
+// bannerOf is the banner of a run, with the stamp of one that is not private.
+func bannerOf(stamp string) string {
+	if stamp == "" {
+		return debugBanner
+	}
+	return stamp + "\n\n" + debugBanner
 }
 
 // debugDir makes the folder debug/ of an output directory, for its owner alone and with the banner.
@@ -55,11 +63,7 @@ func debugDir(out, stamp string) (string, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return "", fmt.Errorf("debug: %w", err)
 	}
-	banner := debugBanner
-	if stamp != "" {
-		banner = stamp + "\n\n" + banner
-	}
-	if err := os.WriteFile(filepath.Join(dir, "README"), []byte(banner), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "README"), []byte(bannerOf(stamp)), 0o600); err != nil {
 		return "", fmt.Errorf("debug: %w", err)
 	}
 	return dir, nil

@@ -1,5 +1,5 @@
 // Package tensorboard writes the event files that TensorBoard reads: scalars by
-// step.
+// step, and a text.
 //
 // A file is a sequence of records (TFRecord):
 //
@@ -14,7 +14,9 @@
 //	Event   { double wall_time = 1; int64 step = 2; string file_version = 3;
 //	          Summary summary = 5; SessionLog session_log = 7; }
 //	Summary { repeated Value value = 1; }
-//	Value   { string tag = 1; float simple_value = 2; }
+//	Value   { string tag = 1; float simple_value = 2; TensorProto tensor = 8; SummaryMetadata metadata = 9; }
+//	TensorProto     { DataType dtype = 1; repeated bytes string_val = 8; }   STRING = 7
+//	SummaryMetadata { PluginData plugin_data = 1 { string plugin_name = 1; } }
 //	SessionLog { Status status = 1; }   START = 1
 //
 // A process writes a file of its own. A run that was resumed begins its file with

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Field numbers of Event, Summary, Value and SessionLog.
+// Field numbers of Event, Summary, Value, SessionLog and what a text is made of.
 const (
 	eventWallTime    = 1
 	eventStep        = 2
@@ -18,8 +18,17 @@ const (
 
 	summaryValue = 1
 
-	valueTag    = 1
-	valueSimple = 2
+	valueTag      = 1
+	valueSimple   = 2
+	valueTensor   = 8
+	valueMetadata = 9
+
+	tensorType   = 1
+	tensorString = 7 // the value STRING
+	tensorBytes  = 8
+
+	metadataPlugin = 1
+	pluginName     = 1
 
 	sessionStatus = 1
 	sessionStart  = 1 // the value START
@@ -66,6 +75,21 @@ func startEvent(seconds float64, step int64, message string) []byte {
 	}
 	b := protowire.AppendTag(eventHead(seconds, step), eventSessionLog, protowire.BytesType)
 	return protowire.AppendBytes(b, log)
+}
+
+// textEvent holds a text that TensorBoard shows as such, by its plugin for texts.
+func textEvent(seconds float64, step int64, tag, text string) []byte {
+	tensor := protowire.AppendVarint(protowire.AppendTag(nil, tensorType, protowire.VarintType), tensorString)
+	tensor = protowire.AppendString(protowire.AppendTag(tensor, tensorBytes, protowire.BytesType), text)
+	plugin := protowire.AppendString(protowire.AppendTag(nil, pluginName, protowire.BytesType), "text")
+	metadata := protowire.AppendBytes(protowire.AppendTag(nil, metadataPlugin, protowire.BytesType), plugin)
+
+	value := protowire.AppendString(protowire.AppendTag(nil, valueTag, protowire.BytesType), tag)
+	value = protowire.AppendBytes(protowire.AppendTag(value, valueTensor, protowire.BytesType), tensor)
+	value = protowire.AppendBytes(protowire.AppendTag(value, valueMetadata, protowire.BytesType), metadata)
+	summary := protowire.AppendBytes(protowire.AppendTag(nil, summaryValue, protowire.BytesType), value)
+	b := protowire.AppendTag(eventHead(seconds, step), eventSummary, protowire.BytesType)
+	return protowire.AppendBytes(b, summary)
 }
 
 // scalarEvent holds the values of one step.

@@ -26,8 +26,8 @@ type Scalar struct {
 type Writer struct{ file *os.File }
 
 // Create begins a new file in a folder that exists. first is the step that the
-// run goes on with: whatever an earlier file says of it and later ones is void. message, if it is not empty, stands in
-// the file for whoever reads its bytes, as the message of its session's start.
+// run goes on with: whatever an earlier file says of it and later ones is void. message, if it is not empty, is shown
+// among the texts, under "about", and stands in the file as the message of its session's start.
 func Create(dir string, perm fs.FileMode, first int64, message string) (*Writer, error) {
 	file, err := createNext(dir, perm)
 	if err != nil {
@@ -35,7 +35,11 @@ func Create(dir string, perm fs.FileMode, first int64, message string) (*Writer,
 	}
 	w := &Writer{file}
 	now := seconds()
-	if err := w.write(versionEvent(now), startEvent(now, first, message)); err != nil {
+	begin := [][]byte{versionEvent(now), startEvent(now, first, message)}
+	if message != "" {
+		begin = append(begin, textEvent(now, first, "about", message))
+	}
+	if err := w.write(begin...); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return w, nil

@@ -25,7 +25,13 @@ var declared = []struct {
 	fields []declaredField
 }{
 	{"SessionLog", []declaredField{{"status", 1, descriptorpb.FieldDescriptorProto_TYPE_INT32, "", false}, {"msg", 3, descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false}}},
-	{"Value", []declaredField{{"tag", 1, descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false}, {"simple_value", 2, descriptorpb.FieldDescriptorProto_TYPE_FLOAT, "", false}}},
+	{"Tensor", []declaredField{{"dtype", 1, descriptorpb.FieldDescriptorProto_TYPE_INT32, "", false}, {"string_val", 8, descriptorpb.FieldDescriptorProto_TYPE_BYTES, "", true}}},
+	{"Plugin", []declaredField{{"plugin_name", 1, descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false}}},
+	{"Metadata", []declaredField{{"plugin_data", 1, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, ".t.Plugin", false}}},
+	{"Value", []declaredField{
+		{"tag", 1, descriptorpb.FieldDescriptorProto_TYPE_STRING, "", false}, {"simple_value", 2, descriptorpb.FieldDescriptorProto_TYPE_FLOAT, "", false},
+		{"tensor", 8, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, ".t.Tensor", false}, {"metadata", 9, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, ".t.Metadata", false},
+	}},
 	{"Summary", []declaredField{{"value", 1, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, ".t.Value", true}}},
 	{"Event", []declaredField{
 		{"wall_time", 1, descriptorpb.FieldDescriptorProto_TYPE_DOUBLE, "", false}, {"step", 2, descriptorpb.FieldDescriptorProto_TYPE_INT64, "", false},
@@ -136,13 +142,19 @@ func TestEventsAreReadBack(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	all := events(t, names[0])
-	if len(all) != 5 || get(all[0], "file_version").String() != "brain.Event:2" {
+	if len(all) != 6 || get(all[0], "file_version").String() != "brain.Event:2" {
 		t.Fatalf("%v", all)
 	}
 	if start := all[1]; get(start, "step").Int() != 7 || get(get(start, "session_log").Message(), "status").Int() != 1 || get(get(start, "session_log").Message(), "msg").String() != "NOT PRIVATE: a test" {
 		t.Errorf("the start: %v", start)
 	}
-	for _, e := range all[2:] {
+	about := get(get(all[2], "summary").Message(), "value").List().Get(0).Message()
+	tensor, plugin := get(about, "tensor").Message(), get(get(about, "metadata").Message(), "plugin_data").Message()
+	if get(about, "tag").String() != "about" || get(plugin, "plugin_name").String() != "text" || get(tensor, "dtype").Int() != 7 ||
+		string(get(tensor, "string_val").List().Get(0).Bytes()) != "NOT PRIVATE: a test" || get(all[2], "step").Int() != 7 {
+		t.Errorf("the text: %v", all[2])
+	}
+	for _, e := range all[3:] {
 		step := get(e, "step").Int()
 		got := get(get(e, "summary").Message(), "value").List()
 		if at := get(e, "wall_time").Float(); at < before-1 || at > before+60 || got.Len() != len(values[step]) {
