@@ -66,7 +66,8 @@ func (f *finetune) sumUp(ctx context.Context, e *Estimate, predicted bool) error
 	if err != nil {
 		return err
 	}
-	out := &TimeEstimate{Predicted: predicted, Microbatches: secondsPerStep(e.ExpectedBatch, f.trainer.size, e.Lengths), Update: per * float64(e.Coordinates)}
+	coordinates := max(e.Coordinates, f.movedNumbers())
+	out := &TimeEstimate{Predicted: predicted, Microbatches: secondsPerStep(e.ExpectedBatch, f.trainer.size, e.Lengths), Update: per * float64(coordinates)}
 	out.Step = out.Microbatches + out.Update
 	out.Total = out.Step * float64(e.Steps)
 	e.Time = out
