@@ -12,6 +12,7 @@ import (
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/adapt"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/canon"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 )
 
 // Defaults of --method lora: rank and α of Hu et al.'s experiments with GPT-2, and the projections to queries and values, PEFT's targets of nearly every
@@ -48,16 +49,23 @@ func (l *lora) prepare(_ context.Context, _ *Model, p *ghost.Prepared) (*ghost.P
 		return nil, err
 	}
 	l.base = p
-	return p.Rewritten(func(g *canon.Graph) (adapters []string, err error) {
-		a := adapt.LoRA{Rank: l.options.Rank, Alpha: l.options.Alpha, Source: l.options.source}
-		if l.updates, err = a.Apply(g.Graph, weights); err != nil {
-			return nil, fmt.Errorf("--method lora: %w", err)
+	a := adapt.LoRA{Rank: l.options.Rank, Alpha: l.options.Alpha, Source: l.options.source}
+	p, l.updates, err = withLowRank(p, "lora", weights, a.Apply)
+	return p, err
+}
+
+// withLowRank gives a model in which weights have low-rank parameters beside them.
+func withLowRank(p *ghost.Prepared, method string, weights []string, apply func(g *ir.Graph, weights []string) ([]adapt.LowRank, error)) (_ *ghost.Prepared, updates []adapt.LowRank, err error) {
+	p, err = p.Rewritten(func(g *canon.Graph) (adapters []string, err error) {
+		if updates, err = apply(g.Graph, weights); err != nil {
+			return nil, fmt.Errorf("--method %s: %w", method, err)
 		}
-		for _, u := range l.updates {
+		for _, u := range updates {
 			adapters = append(adapters, u.A, u.B)
 		}
 		return adapters, nil
 	})
+	return p, updates, err
 }
 
 // source draws what a method adds under that name.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/adapt"
-	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/canon"
 )
 
 // Defaults of --method rgp: the rank of Li et al.'s runs on E2E, and every matrix of the layers, as Yu et al. do.
@@ -46,16 +45,9 @@ func (r *rgp) prepare(_ context.Context, _ *Model, p *ghost.Prepared) (*ghost.Pr
 		return nil, err
 	}
 	r.base = p
-	return p.Rewritten(func(g *canon.Graph) (adapters []string, err error) {
-		a := adapt.RGP{Rank: r.options.RGPRank, Source: func(name string) *rand.Rand { return r.carrierSource(name, 0) }}
-		if r.updates, err = a.Apply(g.Graph, weights); err != nil {
-			return nil, fmt.Errorf("--method rgp: %w", err)
-		}
-		for _, u := range r.updates {
-			adapters = append(adapters, u.A, u.B)
-		}
-		return adapters, nil
-	})
+	a := adapt.RGP{Rank: r.options.RGPRank, Source: func(name string) *rand.Rand { return r.carrierSource(name, 0) }}
+	p, r.updates, err = withLowRank(p, "rgp", weights, a.Apply)
+	return p, err
 }
 
 // carrierSource draws where the carriers that step n leaves begin: a function of public things, so that a resumed run
