@@ -315,7 +315,7 @@ func (d *dataset) drawn(n int64) *dataset {
 
 // example is record k's.
 func (d *dataset) example(k int) *tokenize.Example {
-	if d.masks == nil || d.draw == 0 {
+	if d.draw == 0 {
 		return &d.examples[k]
 	}
 	e := d.masks.Draw(d.examples[k], d.draw)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
@@ -372,7 +373,7 @@ func (f *finetune) microbatch(ctx context.Context, planned int) (int, error) {
 }
 
 // undecayed are the coordinates that weight decay leaves out: parameters that
-// are only ever biases, scales or shifts.
+// are only ever biases, scales or shifts, in the arena's order.
 func undecayed(params []ghost.Parameter, arena *ort.Arena) []dpadam.Range {
 	var out []dpadam.Range
 	for _, p := range params {
@@ -384,6 +385,7 @@ func undecayed(params []ghost.Parameter, arena *ort.Arena) []dpadam.Range {
 			out = append(out, dpadam.Range{Start: offset, End: offset + int(p.Elements())})
 		}
 	}
+	slices.SortFunc(out, func(a, b dpadam.Range) int { return a.Start - b.Start })
 	return out
 }
 

@@ -1,8 +1,6 @@
 package runtime
 
 import (
-	"slices"
-
 	"github.com/ghostwriter-dp/ghostwriter/dpadam"
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/adapt"
@@ -59,9 +57,7 @@ func newMoved(r *rgp, w *Weights) (*moved, error) {
 
 // optimizer is the plan's for these weights.
 func (m *moved) optimizer(plan *dpadam.Plan, base []ghost.Parameter) (dpadam.Optimizer, error) {
-	still := undecayed(base, m.weights)
-	slices.SortFunc(still, func(a, b dpadam.Range) int { return a.Start - b.Start })
-	return dpadam.NewOptimizerOf(plan, len(m.weights.Data()), still)
+	return dpadam.NewOptimizerOf(plan, len(m.weights.Data()), undecayed(base, m.weights))
 }
 
 // step moves the weights by step n's noised sum and puts new carriers into what is trained.

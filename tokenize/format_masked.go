@@ -111,12 +111,10 @@ func (f *MaskedLM) places(ids []int32) []int {
 
 // textRandom is a generator that a text's ids and a number determine.
 func textRandom(ids []int32, draw uint64) *rand.Rand {
-	h := sha256.New()
 	buffer := binary.LittleEndian.AppendUint64(nil, draw)
 	for _, id := range ids {
 		buffer = binary.LittleEndian.AppendUint32(buffer, uint32(id))
 	}
-	h.Write(buffer)
-	sum := h.Sum(nil)
-	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum), binary.LittleEndian.Uint64(sum[8:])))
+	sum := sha256.Sum256(buffer)
+	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])))
 }

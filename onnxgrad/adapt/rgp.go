@@ -160,16 +160,15 @@ func randomRows(n, width int, source *rand.Rand) [][]float64 {
 // finite, is replaced by a random one. There may be no more vectors than they have numbers.
 func orthonormal(vectors [][]float64, source *rand.Rand) {
 	for k, v := range vectors {
-		before := norm(v)
-		for !settle(v, vectors[:k], before) {
+		for !settle(v, vectors[:k]) {
 			copy(v, randomRows(1, len(v), source)[0])
-			before = norm(v)
 		}
 	}
 }
 
 // settle takes what earlier vectors span out of v and makes its norm 1; false where nothing is left of it.
-func settle(v []float64, earlier [][]float64, before float64) bool {
+func settle(v []float64, earlier [][]float64) bool {
+	before := norm(v)
 	if !(before > 0) || math.IsInf(before, 0) {
 		return false
 	}
