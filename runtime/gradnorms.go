@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/ghostwriter-dp/ghostwriter/ghost"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
 	"github.com/ghostwriter-dp/ghostwriter/runtime/ort"
 )
 
@@ -31,6 +32,8 @@ type GradNormsOptions struct {
 	onCPU      bool // of tests: any precision on the processor
 	headChunks *ghost.HeadChunks
 	emulated   bool // of tests: ghost.Spec.Emulated
+	// of tests: what the program's graph is changed to before it is run
+	rewrite func(*ir.Graph) *ir.Graph
 }
 
 // GradNorms holds the losses and gradient norms of a batch's records.
@@ -121,6 +124,9 @@ func (g *gradNorms) compile(pass ghost.Pass) (*step, error) {
 	})
 	if err != nil {
 		return nil, usageUnless(err)
+	}
+	if o.rewrite != nil {
+		program.Graph = o.rewrite(program.Graph)
 	}
 	at, err := g.model.workplace()
 	if err != nil {

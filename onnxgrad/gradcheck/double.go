@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir"
+	"github.com/ghostwriter-dp/ghostwriter/onnxgrad/ir/onnxpb"
 )
 
 // Doubled returns g with every float32 turned into float64, so that a numeric
@@ -28,8 +29,15 @@ func Doubled(g *ir.Graph) *ir.Graph {
 				n.Attrs[attr] = int64(ir.Float64)
 			}
 		}
-		if t, ok := n.Attrs["value"].(*ir.Tensor); ok {
-			n.Attrs["value"] = doubled(t)
+		for key, value := range n.Attrs {
+			switch v := value.(type) {
+			case *ir.Tensor:
+				if key == "value" {
+					n.Attrs[key] = doubled(v)
+				}
+			case *onnxpb.AttributeProto:
+				n.Attrs[key] = doubledBranches(v)
+			}
 		}
 	}
 	g.ValueInfos = map[string]*ir.ValueInfo{}
