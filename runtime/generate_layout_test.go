@@ -58,15 +58,15 @@ func packed(t *testing.T, g *ir.Graph) *ir.Graph {
 // halved turns a graph with a cache of single precision into one whose cache has half.
 func halved(t *testing.T, g *ir.Graph) *ir.Graph {
 	t.Helper()
-	cast := func(to ir.DType, in, out string) {
-		g.Nodes = append(g.Nodes, &ir.Node{Name: "cast/" + out, Op: "Cast", Inputs: []string{in}, Outputs: []string{out}, Attrs: ir.Attrs{"to": int64(to)}})
+	insert := func(to ir.DType, in, out string) {
+		g.Nodes = append(g.Nodes, cast(in, out, to))
 	}
 	for _, in := range g.Inputs {
 		if _, _, ok := cutCache(in.Name, "past_key_values."); ok {
 			name := in.Name
 			g.ReplaceUses(name, "wide/"+name)
 			in.DType = ir.Float16
-			cast(ir.Float32, name, "wide/"+name)
+			insert(ir.Float32, name, "wide/"+name)
 		}
 	}
 	for _, out := range g.Outputs {
@@ -78,7 +78,7 @@ func halved(t *testing.T, g *ir.Graph) *ir.Graph {
 			}
 			g.ReplaceUses(out.Name, "wide/"+out.Name)
 			out.DType = ir.Float16
-			cast(ir.Float16, "wide/"+out.Name, out.Name)
+			insert(ir.Float16, "wide/"+out.Name, out.Name)
 		}
 	}
 	if err := g.Sort(); err != nil {

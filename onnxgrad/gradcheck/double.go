@@ -49,9 +49,14 @@ func doubled(t *ir.Tensor) *ir.Tensor {
 	if err != nil || t.DType != ir.Float32 {
 		return t
 	}
+	return ir.NewRaw(t.Name, ir.Float64, t.Dims, wide(values))
+}
+
+// wide is how values are stored in float64.
+func wide(values []float32) []byte {
 	raw := make([]byte, 0, 8*len(values))
 	for _, v := range values {
 		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(float64(v)))
 	}
-	return ir.NewRaw(t.Name, ir.Float64, t.Dims, raw)
+	return raw
 }

@@ -55,12 +55,9 @@ func doubleTensor(t *onnxpb.TensorProto) {
 		return
 	}
 	t.DataType = proto.Int32(double)
-	for _, v := range t.FloatData {
-		t.DoubleData = append(t.DoubleData, float64(v))
-	}
-	var raw []byte
+	values := t.FloatData
 	for b := t.RawData; len(b) >= 4; b = b[4:] {
-		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))))
+		values = append(values, math.Float32frombits(binary.LittleEndian.Uint32(b)))
 	}
-	t.FloatData, t.RawData = nil, raw
+	t.FloatData, t.RawData = nil, wide(values)
 }
